@@ -1,0 +1,268 @@
+//! The one handle to whichever database is in use.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant as Monotonic};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
+use futures_util::FutureExt;
+
+use super::postgres_tls::PostgresTarget;
+use super::{StoreError, migrations, postgres, sqlite};
+use crate::domain::{Clock, Instant};
+use crate::settings::{self, DatabaseUrl};
+
+/// A connected database. Clones share the pools.
+#[derive(Clone)]
+pub enum Database {
+    /// Postgres: one pool.
+    Postgres {
+        /// The connections.
+        pool: Pool<postgres::Conn>,
+        /// How to open one outside the pool.
+        #[doc(hidden)]
+        target: Box<PostgresTargetHandle>,
+    },
+    /// SQLite in WAL mode: many readers beside one writer, each kind with its own pool, so that writers queue in
+    /// this process instead of failing at the file's lock.
+    Sqlite {
+        /// Connections that only read.
+        readers: Pool<sqlite::Conn>,
+        /// The one connection that writes.
+        writer: Pool<sqlite::Conn>,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Keeps the type of [`PostgresTarget`] out of the public enum.
+#[derive(Clone)]
+pub struct PostgresTargetHandle(PostgresTarget);
+
+/// How a pool is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolState {
+    /// Open connections.
+    pub size: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+}
+
+/// Runs one query that changes nothing: `read!(database, users::by_id(id))`.
+macro_rules! read {
+    ($database:expr, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
+        match $database {
+            $crate::store::Database::Postgres { pool, .. } => {
+                let mut conn = $crate::store::Database::checkout(pool).await?;
+                $crate::store::postgres::$module::$query(&mut conn, $($argument),*).await
+            }
+            $crate::store::Database::Sqlite { readers, .. } => {
+                let mut conn = $crate::store::Database::checkout(readers).await?;
+                $crate::store::sqlite::$module::$query(&mut conn, $($argument),*).await
+            }
+        }
+    };
+}
+
+/// Runs one query that writes, in a statement of its own: `update!(database, sessions::touch(id, address, now))`.
+macro_rules! update {
+    ($database:expr, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
+        match $database {
+            $crate::store::Database::Postgres { pool, .. } => {
+                let mut conn = $crate::store::Database::checkout(pool).await?;
+                $crate::store::postgres::$module::$query(&mut conn, $($argument),*).await
+            }
+            $crate::store::Database::Sqlite { writer, .. } => {
+                let mut conn = $crate::store::Database::checkout(writer).await?;
+                $crate::store::sqlite::$module::$query(&mut conn, $($argument),*).await
+            }
+        }
+    };
+}
+
+/// Runs several queries that succeed or fail together. The block is an `async` closure over the connection and the
+/// backend's query module, and gives a `Result` whose error is made from [`StoreError`]:
+/// `transaction!(database, async |conn, q| { q::users::insert(conn, &user, now).await })`.
+macro_rules! transaction {
+    ($database:expr, async |$conn:ident, $q:ident| $body:block) => {
+        match $database {
+            $crate::store::Database::Postgres { pool, .. } => {
+                use diesel_async::AsyncConnection as _;
+                use $crate::store::postgres as $q;
+                let mut conn = $crate::store::Database::checkout(pool).await?;
+                (*conn).transaction(async |$conn: &mut $q::Conn| $body).await
+            }
+            $crate::store::Database::Sqlite { writer, .. } => {
+                use $crate::store::sqlite as $q;
+                let mut conn = $crate::store::Database::checkout(writer).await?;
+                (*conn).immediate_transaction(async |$conn: &mut $q::Conn| $body).await
+            }
+        }
+    };
+}
+
+pub(crate) use {read, transaction, update};
+
+impl Database {
+    /// Opens the pools. Postgres has to answer once; a SQLite file is made when it is not there.
+    pub async fn connect(settings: &settings::Database) -> Result<Self, StoreError> {
+        match &settings.url {
+            DatabaseUrl::Postgres(url) => Self::connect_postgres(url.expose(), settings).await,
+            DatabaseUrl::Sqlite(path) => Self::connect_sqlite(path, settings).await,
+        }
+    }
+
+    async fn connect_postgres(url: &str, settings: &settings::Database) -> Result<Self, StoreError> {
+        let target = PostgresTarget::parse(url, settings.connect_timeout)?;
+        target.connect().await.map_err(|error| StoreError::Setup(format!("cannot connect to Postgres: {error}")))?;
+        let mut config = ManagerConfig::default();
+        // A look at the socket, no round trip: a connection that the server has closed is not handed out.
+        config.recycling_method = RecyclingMethod::Fast;
+        let setup = target.clone();
+        config.custom_setup = Box::new(move |_| {
+            let target = setup.clone();
+            async move { target.connect().await }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
+        let pool = Pool::builder()
+            .max_size(settings.pool_size)
+            .connection_timeout(settings.pool_timeout)
+            .test_on_check_out(true)
+            .build_unchecked(manager);
+        Ok(Self::Postgres { pool, target: Box::new(PostgresTargetHandle(target)) })
+    }
+
+    async fn connect_sqlite(path: &Path, settings: &settings::Database) -> Result<Self, StoreError> {
+        let unusable = |why: String| StoreError::Setup(format!("cannot open the database {}: {why}", path.display()));
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
+        }
+        let text = path.to_str().ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
+        let pool = async |size: u32, query_only: bool| {
+            let mut config = ManagerConfig::default();
+            config.recycling_method = RecyclingMethod::Fast;
+            config.custom_setup = Box::new(move |path| {
+                let path = path.to_owned();
+                async move { open_sqlite(&path, query_only).await }.boxed()
+            });
+            let manager = AsyncDieselConnectionManager::new_with_config(text, config);
+            let builder = Pool::builder().max_size(size).connection_timeout(settings.pool_timeout);
+            builder.test_on_check_out(true).build(manager).await.map_err(|error| unusable(error.to_string()))
+        };
+        let writer = pool(1, false).await?;
+        // The first connection sets the journal mode; take it once so that a bad file fails here.
+        writer.get().await.map_err(|error| unusable(error.to_string()))?;
+        let readers = pool(settings.pool_size.clamp(1, 8), true).await?;
+        Ok(Self::Sqlite { readers, writer, path: path.to_owned() })
+    }
+
+    /// A connection of `pool`, or [`StoreError::Unavailable`] when none can be had in time.
+    pub(crate) async fn checkout<C>(pool: &Pool<C>) -> Result<PooledConnection<'_, C>, StoreError>
+    where
+        AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error: std::error::Error + 'static>,
+        C: AsyncConnection + 'static,
+    {
+        pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    /// Runs the migrations that are missing, one instance at a time; gives their names.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Postgres { target, .. } => {
+                let conn = target.0.connect().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                blocking(move || migrations::run_postgres(AsyncConnectionWrapper::from(conn))).await
+            }
+            Self::Sqlite { path, .. } => {
+                let path = path.clone();
+                blocking(move || migrations::run_sqlite(&mut open_sqlite_sync(&path)?)).await
+            }
+        }
+    }
+
+    /// Whether the database answers and every migration of this binary has been run. An older binary beside a newer
+    /// database is fine: migrations only expand.
+    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres { pool, .. } => {
+                let mut conn = Self::checkout(pool).await?;
+                let newest: Option<String> = postgres::dialect::newest_migration(&mut conn).await?;
+                Ok(newest >= migrations::newest_postgres())
+            }
+            Self::Sqlite { path, .. } => {
+                let path = path.clone();
+                blocking(move || migrations::is_current_sqlite(&mut open_sqlite_sync(&path)?)).await
+            }
+        }
+    }
+
+    /// Sets `clock` by the database's; how long the database took to answer.
+    pub async fn align(&self, clock: &Clock) -> Result<Duration, StoreError> {
+        let (asked, now, answered) = match self {
+            Self::Postgres { pool, .. } => {
+                let mut conn = Self::checkout(pool).await?;
+                let asked = Monotonic::now();
+                let now: Instant = postgres::dialect::now(&mut conn).await?;
+                (asked, now, Monotonic::now())
+            }
+            Self::Sqlite { readers, .. } => {
+                let mut conn = Self::checkout(readers).await?;
+                let asked = Monotonic::now();
+                let now: Instant = sqlite::dialect::now(&mut conn).await?;
+                (asked, now, Monotonic::now())
+            }
+        };
+        clock.align(now, asked, answered);
+        Ok(answered.duration_since(asked))
+    }
+
+    /// The name of the backend, for people.
+    pub fn backend(&self) -> &'static str {
+        match self {
+            Self::Postgres { .. } => "postgres",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+
+    /// The state of the pool that requests wait for.
+    pub fn pool_state(&self) -> PoolState {
+        let state = match self {
+            Self::Postgres { pool, .. } => pool.state(),
+            Self::Sqlite { readers, .. } => readers.state(),
+        };
+        PoolState { size: state.connections, idle: state.idle_connections }
+    }
+}
+
+const SQLITE_SETUP: &str = "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; \
+                            PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;";
+
+async fn open_sqlite(path: &str, query_only: bool) -> diesel::ConnectionResult<sqlite::Conn> {
+    let mut conn = sqlite::Conn::establish(path).await?;
+    let only = if query_only { "PRAGMA query_only = ON;" } else { "" };
+    diesel_async::SimpleAsyncConnection::batch_execute(
+        &mut conn,
+        &format!("PRAGMA busy_timeout = 5000;{SQLITE_SETUP}{only}"),
+    )
+    .await
+    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}
+
+fn open_sqlite_sync(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let setup = |error: String| StoreError::Setup(format!("cannot open the database {}: {error}", path.display()));
+    let text = path.to_str().ok_or_else(|| setup("its path is not UTF-8".to_owned()))?;
+    let mut conn = SqliteConnection::establish(text).map_err(|error| setup(error.to_string()))?;
+    conn.batch_execute(SQLITE_SETUP)?;
+    Ok(conn)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Setup(format!("a database task ended early: {error}")))?
+}

@@ -1,0 +1,68 @@
+//! The database: the truth that everything else can be rebuilt from.
+//!
+//! Postgres and SQLite share every query. The files in `queries/` are compiled twice, as [`postgres`] and as
+//! [`sqlite`], each time with that backend's connection and column types; [`Database`] is one of the two at run time,
+//! and three macros reach a query through it:
+//!
+//! - `read!(database, users::by_id(id))` for one statement that changes nothing,
+//! - `update!(database, users::set_role(id, role, now))` for one statement that writes,
+//! - `transaction!(database, async |conn, q| { … })` for several that succeed or fail together, where `q` is the
+//!   backend's query module.
+//!
+//! What only one backend has (advisory locks, say) is in its `dialect` module, under the same name in both.
+
+mod database;
+mod error;
+mod migrations;
+pub mod models;
+mod postgres_tls;
+mod types;
+
+pub use database::{Database, PoolState};
+pub(crate) use database::{read, transaction, update};
+pub use error::StoreError;
+pub use models::*;
+
+/// The queries, compiled for Postgres.
+#[path = "queries"]
+pub mod postgres {
+    /// A connection to Postgres.
+    pub type Conn = diesel_async::AsyncPgConnection;
+    /// The SQL type of a moment.
+    pub type Instant = diesel::sql_types::Timestamptz;
+    /// The SQL type of an id.
+    pub type Id = diesel::sql_types::Uuid;
+
+    pub mod audit;
+    pub mod challenges;
+    #[path = "dialect_postgres.rs"]
+    pub mod dialect;
+    pub mod guess_budgets;
+    pub mod outbox;
+    pub mod refresh_tokens;
+    pub mod schema;
+    pub mod sessions;
+    pub mod users;
+}
+
+/// The queries, compiled for SQLite.
+#[path = "queries"]
+pub mod sqlite {
+    /// A connection to SQLite; its blocking calls run on the blocking pool.
+    pub type Conn = diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::SqliteConnection>;
+    /// The SQL type of a moment.
+    pub type Instant = diesel::sql_types::TimestamptzSqlite;
+    /// The SQL type of an id.
+    pub type Id = diesel::sql_types::Text;
+
+    pub mod audit;
+    pub mod challenges;
+    #[path = "dialect_sqlite.rs"]
+    pub mod dialect;
+    pub mod guess_budgets;
+    pub mod outbox;
+    pub mod refresh_tokens;
+    pub mod schema;
+    pub mod sessions;
+    pub mod users;
+}

@@ -1,0 +1,105 @@
+//! Challenges. Guessing and consuming are single conditional updates, so parallel requests cannot get past them.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::Conn;
+use super::schema::challenges;
+use crate::domain::{ChallengeId, Instant};
+use crate::store::{Challenge, StoreError};
+
+type Columns = (
+    challenges::id,
+    challenges::key_id,
+    challenges::email,
+    challenges::name,
+    challenges::note,
+    challenges::locale,
+    challenges::next,
+    challenges::flow_digest,
+    challenges::address,
+    challenges::device,
+    challenges::attempts,
+    challenges::created_at,
+    challenges::expires_at,
+    challenges::consumed_at,
+);
+
+const COLUMNS: Columns = (
+    challenges::id,
+    challenges::key_id,
+    challenges::email,
+    challenges::name,
+    challenges::note,
+    challenges::locale,
+    challenges::next,
+    challenges::flow_digest,
+    challenges::address,
+    challenges::device,
+    challenges::attempts,
+    challenges::created_at,
+    challenges::expires_at,
+    challenges::consumed_at,
+);
+
+/// Stores a new challenge.
+pub async fn insert(conn: &mut Conn, challenge: &Challenge) -> Result<(), StoreError> {
+    let row = (
+        challenges::id.eq(challenge.id),
+        challenges::key_id.eq(&challenge.key_id),
+        challenges::email.eq(&challenge.email),
+        challenges::email_key.eq(challenge.email.key()),
+        challenges::name.eq(&challenge.name),
+        challenges::note.eq(&challenge.note),
+        challenges::locale.eq(challenge.locale),
+        challenges::next.eq(&challenge.next),
+        challenges::flow_digest.eq(challenge.flow_digest),
+        challenges::address.eq(&challenge.address),
+        challenges::device.eq(&challenge.device),
+        challenges::attempts.eq(challenge.attempts),
+        challenges::created_at.eq(challenge.created_at),
+        challenges::expires_at.eq(challenge.expires_at),
+    );
+    diesel::insert_into(challenges::table).values(row).execute(conn).await?;
+    Ok(())
+}
+
+/// The challenge with this id, whatever its state.
+pub async fn by_id(conn: &mut Conn, id: ChallengeId) -> Result<Option<Challenge>, StoreError> {
+    Ok(challenges::table.find(id).select(COLUMNS).first(conn).await.optional()?)
+}
+
+/// Counts one guess. `None`, and nothing counted, when the challenge is unknown, answered, expired or has had
+/// `allowed` guesses. Commit this before comparing the code.
+pub async fn count_guess(
+    conn: &mut Conn,
+    id: ChallengeId,
+    allowed: i32,
+    now: Instant,
+) -> Result<Option<Challenge>, StoreError> {
+    let open = challenges::table
+        .find(id)
+        .filter(challenges::attempts.lt(allowed))
+        .filter(challenges::consumed_at.is_null())
+        .filter(challenges::expires_at.gt(now));
+    let counted = diesel::update(open)
+        .set(challenges::attempts.eq(challenges::attempts + 1))
+        .returning(COLUMNS)
+        .get_result(conn)
+        .await;
+    Ok(counted.optional()?)
+}
+
+/// Marks the challenge as answered. Only the first of any number of parallel calls gets it; all others get `None`, as
+/// for an unknown or expired one.
+pub async fn consume(conn: &mut Conn, id: ChallengeId, now: Instant) -> Result<Option<Challenge>, StoreError> {
+    let open =
+        challenges::table.find(id).filter(challenges::consumed_at.is_null()).filter(challenges::expires_at.gt(now));
+    let consumed = diesel::update(open).set(challenges::consumed_at.eq(now)).returning(COLUMNS).get_result(conn).await;
+    Ok(consumed.optional()?)
+}
+
+/// Deletes challenges that ended before `before`; gives how many.
+pub async fn prune(conn: &mut Conn, before: Instant) -> Result<usize, StoreError> {
+    Ok(diesel::delete(challenges::table.filter(challenges::expires_at.lt(before))).execute(conn).await?)
+}

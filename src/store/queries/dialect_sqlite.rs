@@ -1,0 +1,25 @@
+//! What SQLite does in its own way.
+
+use diesel_async::RunQueryDsl;
+
+use super::Conn;
+use crate::domain::Instant;
+use crate::store::StoreError;
+
+/// Does nothing: a write transaction of SQLite excludes every other from its first statement on.
+#[allow(clippy::unused_async, reason = "the same signature on every backend")]
+pub async fn lock(_conn: &mut Conn, _key: i64) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// The database's clock.
+pub async fn now(conn: &mut Conn) -> Result<Instant, StoreError> {
+    #[derive(diesel::QueryableByName)]
+    struct Now {
+        #[diesel(sql_type = diesel::sql_types::TimestamptzSqlite)]
+        now: Instant,
+    }
+    let row: Now =
+        diesel::sql_query("SELECT strftime('%Y-%m-%d %H:%M:%f+00:00', 'now') AS now").get_result(conn).await?;
+    Ok(row.now)
+}
