@@ -1,0 +1,162 @@
+//! The limiter of one process, for when there is no Redis or it is away: governor's GCRA, a cell store a policy.
+//!
+//! **What it promises.** A subject that was idle for a window gets `limit` requests at once, then one each `window / limit`
+//! as its bucket refills; so no window of time sees more than twice the limit, and in the long run the rate is exactly the
+//! limit. (The exact log in Redis would give back nothing until the first of those requests leaves the window.) With
+//! `n` instances a request costs `n` cells of the same bucket, so that together they let through what one would alone, and
+//! each subject gets at least one request from each. A changed number of instances applies from the next request on, to
+//! what is already recorded too.
+//!
+//! **Memory.** [`Local::sweep`] drops subjects whose bucket is full again. Between sweeps there are at most [`MOST_SUBJECTS`]
+//! a policy; newcomers beyond that share a fixed number of buckets, so that a flood of addresses costs strangers their
+//! ease, never the process its memory, and never opens the gate.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::{Quota, RateLimiter};
+
+use super::cells::{Ask, Cells};
+use super::policy::PolicyName;
+use super::{Check, Verdict};
+use crate::settings::{Limits, Policy};
+
+/// Subjects that a policy remembers one by one.
+pub(super) const MOST_SUBJECTS: usize = 100_000;
+/// Buckets that all further subjects share.
+const SHARED_BUCKETS: u64 = 1024;
+
+/// The limiters of one process.
+pub(super) struct Local<C: Clock = DefaultClock> {
+    buckets: [Bucket<C>; PolicyName::ALL.len()],
+    instances: AtomicU32,
+    /// Looking at all checks and then recording all of them is one step.
+    deciding: Mutex<()>,
+    clock: C,
+}
+
+struct Bucket<C: Clock> {
+    limiter: RateLimiter<Ask, Cells, C, StateInformationMiddleware>,
+    /// The store of `limiter`, which does not give it out again.
+    cells: Cells,
+    limit: NonZeroU32,
+    /// The time in which one cell comes back.
+    refill: Duration,
+}
+
+impl<C: Clock + Clone> Local<C> {
+    /// Limiters for `limits`, telling time by `clock`.
+    pub(super) fn new(limits: &Limits, clock: C) -> Self {
+        Self {
+            buckets: PolicyName::ALL.map(|name| Bucket::new(name.of(limits), clock.clone())),
+            instances: AtomicU32::new(1),
+            deciding: Mutex::new(()),
+            clock,
+        }
+    }
+
+    /// How many instances share the limits. 0 counts as 1.
+    pub(super) fn set_instances(&self, instances: u32) {
+        self.instances.store(instances.max(1), Ordering::Relaxed);
+    }
+
+    /// Decides `checks`, no two of which are the same, and records the request if all allow it.
+    pub(super) fn decide(&self, checks: &[&Check]) -> Vec<Verdict> {
+        let instances = self.instances.load(Ordering::Relaxed);
+        let asked: Vec<_> = checks
+            .iter()
+            .map(|check| {
+                let bucket = self.bucket(check.policy);
+                (bucket, bucket.cost(instances), bucket.place(&check.subject))
+            })
+            .collect();
+        let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked: Vec<_> = asked.iter().map(|(bucket, cost, ask)| bucket.look(ask, *cost, &self.clock)).collect();
+        if looked.iter().any(|verdict| !verdict.allows()) {
+            return looked;
+        }
+        asked.into_iter().map(|(bucket, cost, ask)| bucket.ask(&ask.taking(), cost, &self.clock)).collect()
+    }
+
+    /// Forgets what is recorded for `check`.
+    pub(super) fn forget(&self, check: &Check) {
+        self.bucket(check.policy).cells.remove(&check.subject);
+    }
+
+    /// Drops subjects whose bucket is full again and gives their memory back. For once a minute.
+    pub(super) fn sweep(&self) {
+        for bucket in &self.buckets {
+            bucket.limiter.retain_recent();
+            bucket.limiter.shrink_to_fit();
+        }
+    }
+
+    /// Subjects remembered, over all policies.
+    pub(super) fn subjects(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.limiter.len()).sum()
+    }
+
+    /// The order of the buckets is that of the enum.
+    fn bucket(&self, policy: PolicyName) -> &Bucket<C> {
+        &self.buckets[policy as usize]
+    }
+}
+
+impl<C: Clock> Bucket<C> {
+    fn new(policy: Policy, clock: C) -> Self {
+        let limit = NonZeroU32::new(policy.limit).unwrap_or(NonZeroU32::MIN);
+        let refill = (policy.window / limit.get()).max(Duration::from_nanos(1));
+        let quota = Quota::with_period(refill).unwrap_or(Quota::per_second(limit)).allow_burst(limit);
+        let cells = Cells::default();
+        let limiter = RateLimiter::<_, _, _, StateInformationMiddleware>::new(quota, cells.clone(), clock);
+        Self { limiter, cells, limit, refill }
+    }
+
+    /// Cells that a request takes: one for each instance, but no more than a full bucket holds.
+    fn cost(&self, instances: u32) -> NonZeroU32 {
+        NonZeroU32::new(instances).map_or(NonZeroU32::MIN, |instances| instances.min(self.limit))
+    }
+
+    /// The subject's own cell, or a shared one when there are too many.
+    fn place(&self, subject: &str) -> Ask {
+        if self.limiter.len() < MOST_SUBJECTS || self.cells.contains(subject) {
+            return Ask::look(subject.to_owned());
+        }
+        let mut hasher = DefaultHasher::new();
+        subject.hash(&mut hasher);
+        // The space is in no subject, so this is nobody's own cell.
+        Ask::look(format!("shared {}", hasher.finish() % SHARED_BUCKETS))
+    }
+
+    /// What [`ask`](Self::ask) would say, without taking anything.
+    fn look(&self, ask: &Ask, cost: NonZeroU32, clock: &C) -> Verdict {
+        let verdict = self.ask(ask, cost, clock);
+        Verdict { remaining: verdict.remaining + u32::from(verdict.allows()), ..verdict }
+    }
+
+    fn ask(&self, ask: &Ask, cost: NonZeroU32, clock: &C) -> Verdict {
+        // A bucket refills by one request in this time, so more is left no later than after it.
+        let refill = self.refill * cost.get();
+        match self.limiter.check_key_n(ask, cost) {
+            Ok(Ok(state)) => {
+                let remaining = state.remaining_burst_capacity() / cost;
+                Verdict { remaining, wait: Duration::ZERO, reset: refill }
+            }
+            Ok(Err(not_until)) => {
+                let wait = not_until.wait_time_from(clock.now()).max(Duration::from_nanos(1));
+                Verdict { remaining: 0, wait, reset: wait }
+            }
+            // The cost never exceeds a full bucket. Closed rather than open if it ever did.
+            Err(_) => Verdict { remaining: 0, wait: refill, reset: refill },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

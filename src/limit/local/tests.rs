@@ -1,0 +1,167 @@
+use governor::clock::FakeRelativeClock;
+use proptest::prelude::*;
+
+use super::*;
+
+fn limits(limit: u32, window: Duration) -> Limits {
+    let policy = Policy { limit, window };
+    Limits {
+        enabled: true,
+        otp_request_email: policy,
+        request_address: policy,
+        verify_address: policy,
+        register_address: policy,
+        login_email: Policy { limit: 1, window },
+        login_address: policy,
+        api_address: policy,
+    }
+}
+
+fn local(limit: u32, window: Duration) -> (Local<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    // governor takes the time zero for "never used".
+    clock.advance(Duration::from_secs(1));
+    (Local::new(&limits(limit, window), clock.clone()), clock)
+}
+
+fn check(subject: &str) -> Check {
+    Check::new(PolicyName::ApiAddress, subject)
+}
+
+fn passes(local: &Local<FakeRelativeClock>, subject: &str) -> bool {
+    local.decide(&[&check(subject)])[0].allows()
+}
+
+#[test]
+fn an_idle_subject_gets_the_limit_at_once_and_then_one_each_refill() {
+    let (local, clock) = local(5, Duration::from_mins(5));
+    assert_eq!((0..50).filter(|_| passes(&local, "a")).count(), 5);
+    let denied = local.decide(&[&check("a")])[0];
+    assert_eq!((denied.remaining, denied.wait), (0, Duration::from_mins(1)));
+    assert!(passes(&local, "b"), "another subject has a bucket of its own");
+    clock.advance(Duration::from_secs(59));
+    assert!(!passes(&local, "a"));
+    clock.advance(Duration::from_secs(1));
+    assert!(passes(&local, "a") && !passes(&local, "a"));
+}
+
+#[test]
+fn what_is_left_is_counted_down() {
+    let (local, _) = local(3, Duration::from_mins(1));
+    let left: Vec<_> = (0..4).map(|_| local.decide(&[&check("a")])[0].remaining).collect();
+    assert_eq!(left, [2, 1, 0, 0]);
+}
+
+#[test]
+fn a_check_that_denies_keeps_the_others_from_being_counted() {
+    let (local, _) = local(5, Duration::from_mins(5));
+    let (once, often) = (Check::new(PolicyName::LoginEmail, "mailbox"), check("a"));
+    assert!(local.decide(&[&often, &once]).iter().all(Verdict::allows));
+    for _ in 0..20 {
+        let verdicts = local.decide(&[&often, &once]);
+        assert!(verdicts[0].allows() && !verdicts[1].allows());
+        assert_eq!(verdicts[0].remaining, 4);
+    }
+    assert_eq!((0..20).filter(|_| passes(&local, "a")).count(), 4);
+}
+
+#[test]
+fn instances_share_the_limit_and_each_lets_at_least_one_pass() {
+    for (instances, expected) in [(0, 6), (1, 6), (2, 3), (4, 1), (100, 1)] {
+        let (local, _) = local(6, Duration::from_mins(1));
+        local.set_instances(instances);
+        assert_eq!((0..20).filter(|_| passes(&local, "a")).count(), expected, "{instances} instances");
+    }
+}
+
+#[test]
+fn a_new_number_of_instances_gives_nobody_a_fresh_start() {
+    let (local, _) = local(6, Duration::from_mins(1));
+    assert_eq!((0..20).filter(|_| passes(&local, "a")).count(), 6);
+    local.set_instances(2);
+    assert!(!passes(&local, "a"));
+    local.set_instances(1);
+    assert!(!passes(&local, "a"));
+}
+
+#[test]
+fn sweeping_forgets_only_full_buckets() {
+    let (local, clock) = local(2, Duration::from_mins(1));
+    assert!(passes(&local, "early"));
+    clock.advance(Duration::from_mins(2));
+    assert!(passes(&local, "late") && passes(&local, "late"));
+    assert_eq!(local.subjects(), 2);
+    local.sweep();
+    assert_eq!(local.subjects(), 1);
+    assert!(!passes(&local, "late"), "who is still limited is remembered");
+}
+
+#[test]
+fn looking_remembers_nobody() {
+    let (local, _) = local(5, Duration::from_mins(1));
+    let once = Check::new(PolicyName::LoginEmail, "mailbox");
+    assert!(local.decide(&[&once])[0].allows());
+    assert!(!local.decide(&[&once, &check("a")])[0].allows());
+    assert_eq!(local.subjects(), 1);
+}
+
+#[test]
+fn a_forgotten_subject_starts_again() {
+    let (local, _) = local(1, Duration::from_mins(1));
+    assert!(passes(&local, "a") && !passes(&local, "a"));
+    local.forget(&check("a"));
+    assert!(passes(&local, "a"));
+}
+
+#[test]
+fn a_flood_of_subjects_shares_buckets_and_never_opens_the_gate() {
+    let (local, _) = local(1, Duration::from_mins(1));
+    for number in 0..MOST_SUBJECTS {
+        assert!(passes(&local, &number.to_string()));
+    }
+    let newcomers = (0..20_000).filter(|number| passes(&local, &format!("new {number}"))).count();
+    assert!(newcomers <= 1024, "{newcomers}");
+    assert!(local.subjects() <= MOST_SUBJECTS + 1024);
+    assert!(!passes(&local, "0"), "who was there before is still limited");
+}
+
+proptest! {
+    #[test]
+    fn no_window_sees_more_than_twice_the_limit(
+        limit in 1_u32..20,
+        instances in 1_u32..5,
+        gaps in proptest::collection::vec(0_u64..4_000, 1..300),
+    ) {
+        let window = Duration::from_secs(10);
+        let (local, clock) = local(limit, window);
+        local.set_instances(instances);
+        let (mut now, mut passed) = (Duration::ZERO, Vec::new());
+        for gap in gaps {
+            clock.advance(Duration::from_millis(gap));
+            now += Duration::from_millis(gap);
+            if passes(&local, "a") {
+                passed.push(now);
+            }
+        }
+        let share = (limit / instances).max(1) as usize;
+        for (first, start) in passed.iter().enumerate() {
+            let within = passed[first..].iter().take_while(|at| **at < *start + window).count();
+            // A share that is not a whole number is rounded down for the burst, not for the refill.
+            prop_assert!(within <= 2 * share + 1, "{} in a window of a limit of {}", within, share);
+            prop_assert!(instances > 1 || within <= 2 * limit as usize);
+        }
+    }
+
+    #[test]
+    fn who_waits_as_long_as_told_is_let_through(limit in 1_u32..20, instances in 1_u32..30, early in 0_u64..5_000) {
+        let (local, clock) = local(limit, Duration::from_secs(10));
+        local.set_instances(instances);
+        while passes(&local, "a") {}
+        clock.advance(Duration::from_millis(early));
+        let verdict = local.decide(&[&check("a")])[0];
+        if !verdict.allows() {
+            clock.advance(verdict.wait);
+            prop_assert!(passes(&local, "a"));
+        }
+    }
+}

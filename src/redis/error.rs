@@ -1,0 +1,102 @@
+//! What can go wrong with Redis, sorted by what the caller can do about it.
+
+use ::redis::{ErrorKind, ServerErrorKind};
+
+/// Why Redis gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// The setting is wrong: somebody has to correct it. Never holds the URL, which may hold a password.
+    #[error("the Redis URL is not usable: {0}")]
+    InvalidUrl(String),
+    /// The setting asks for something that this version cannot do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The breaker is open or the connection is being made again: nothing was sent. Use another source at once.
+    #[error("Redis is unavailable")]
+    Unavailable,
+    /// No answer in time. The command may still have been, or be, carried out.
+    #[error("Redis did not answer in time")]
+    Timeout,
+    /// The connection failed. The command may have been carried out.
+    #[error("the connection to Redis failed: {0}")]
+    Connection(#[source] ::redis::RedisError),
+    /// The server answers but cannot serve (loading, read-only replica, failing over, no credentials).
+    #[error("Redis cannot serve: {0}")]
+    Refusing(#[source] ::redis::RedisError),
+    /// The server is well and answered with an error, or with something of another type than was asked for: a defect
+    /// in the command or in the data under its key. Says nothing about other commands.
+    #[error("Redis answered with an error: {0}")]
+    Reply(#[source] ::redis::RedisError),
+}
+
+impl RedisError {
+    /// Whether the cause is the server or the way to it, rather than this one command.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable | Self::Timeout | Self::Connection(_) | Self::Refusing(_))
+    }
+}
+
+/// Error codes of a server that answers but is of no use for now.
+const REFUSALS: [&str; 5] = ["NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS", "BUSY"];
+
+impl From<::redis::RedisError> for RedisError {
+    fn from(error: ::redis::RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        match error.kind() {
+            // Not `Parse`, which is also an answer of another type than was asked for. After an answer that breaks the
+            // protocol the driver closes the connection, which the next command finds.
+            ErrorKind::Io => Self::Connection(error),
+            ErrorKind::AuthenticationFailed => Self::Refusing(error),
+            _ if refuses(&error) => Self::Refusing(error),
+            _ => Self::Reply(error),
+        }
+    }
+}
+
+fn refuses(error: &::redis::RedisError) -> bool {
+    error.clone().into_server_errors().is_some_and(|errors| {
+        errors.iter().any(|(_, error)| match error.kind() {
+            Some(kind) => matches!(
+                kind,
+                ServerErrorKind::BusyLoading
+                    | ServerErrorKind::ReadOnly
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::ClusterDown
+            ),
+            None => REFUSALS.contains(&error.code()),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(line: &str) -> RedisError {
+        let value = ::redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err().into()
+    }
+
+    #[test]
+    fn a_server_that_cannot_serve_is_told_from_a_wrong_command() {
+        for line in
+            ["LOADING in memory", "READONLY replica", "MASTERDOWN link", "CLUSTERDOWN slot", "MISCONF disk", "NOAUTH x"]
+        {
+            assert!(matches!(answered(line), RedisError::Refusing(_)), "{line}");
+        }
+        for line in ["WRONGTYPE kind", "OOM memory", "NOSCRIPT none", "ERR syntax", "NOPERM key", "CROSSSLOT keys"] {
+            let error = answered(line);
+            assert!(matches!(error, RedisError::Reply(_)) && !error.is_outage(), "{line}");
+        }
+    }
+
+    #[test]
+    fn faults_of_the_wire_are_outages() {
+        let io = |kind| RedisError::from(::redis::RedisError::from(std::io::Error::from(kind)));
+        assert!(matches!(io(std::io::ErrorKind::TimedOut), RedisError::Timeout));
+        assert!(matches!(io(std::io::ErrorKind::BrokenPipe), RedisError::Connection(_)));
+        assert!(RedisError::Timeout.is_outage() && RedisError::Unavailable.is_outage());
+    }
+}

@@ -1,0 +1,79 @@
+//! Every name that the product uses in Redis. Nothing else may write a key.
+//!
+//! | name | type | what | lives |
+//! |---|---|---|---|
+//! | `{mail}:urgent`, `{mail}:high`, `{mail}:normal`, `{mail}:low` | list | ids of mails that wait for a worker | until taken |
+//! | `rate:{policy}:{subject}` | list | microsecond times of the requests in the window | the policy's window |
+//! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
+//! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
+//! | `session:{sha256 of the token}` | hash | a session | 300 s, never past its expiry |
+//! | `gatepost:probe` | string | proof that the server takes writes | 1 s |
+//! | `gatepost:invalidations` | channel | cache keys that other instances must forget | |
+//!
+//! The braces around `mail` are part of the name: a Redis Cluster hash tag, which keeps the four lists in one slot so
+//! that one command can wait on all of them. All other braces in the table are placeholders.
+
+use crate::domain::{Digest, EmailAddress, UserId};
+
+/// Mails that a person waits for right now.
+pub const MAIL_URGENT: &str = "{mail}:urgent";
+/// Mails that a person expects within a minute.
+pub const MAIL_HIGH: &str = "{mail}:high";
+/// Ordinary mails.
+pub const MAIL_NORMAL: &str = "{mail}:normal";
+/// Mails that may wait for all others.
+pub const MAIL_LOW: &str = "{mail}:low";
+/// The four lists in the order in which they are served.
+pub const MAIL_LISTS: [&str; 4] = [MAIL_URGENT, MAIL_HIGH, MAIL_NORMAL, MAIL_LOW];
+
+/// Written, with a life of one second, to see whether the server takes writes.
+pub const PROBE: &str = "gatepost:probe";
+/// The pub/sub channel on which instances tell each other what to forget.
+pub const INVALIDATIONS: &str = "gatepost:invalidations";
+
+/// The log of a limiter policy for one subject. `subject` holds nothing personal: an address or a keyed hash.
+pub fn rate(policy: &str, subject: &str) -> String {
+    format!("rate:{policy}:{subject}")
+}
+
+/// A whole user.
+pub fn user_id(id: UserId) -> String {
+    format!("user:id:{id}")
+}
+
+/// The id behind an e-mail address, in the form that identifies it.
+pub fn user_email(email: &EmailAddress) -> String {
+    format!("user:email:{}", email.key())
+}
+
+/// The id behind a username, in the form that identifies it.
+pub fn user_username(username: &str) -> String {
+    format!("user:username:{username}")
+}
+
+/// The id behind a phone number, in the form that identifies it.
+pub fn user_phone(phone: &str) -> String {
+    format!("user:phone:{phone}")
+}
+
+/// A session, by the digest of its token.
+pub fn session(token: &Digest) -> String {
+    format!("session:{}", token.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_table_says() {
+        let id: UserId = "01890000-0000-7000-8000-000000000001".parse().unwrap();
+        assert_eq!(user_id(id), "user:id:01890000-0000-7000-8000-000000000001");
+        assert_eq!(user_email(&EmailAddress::parse("a@example.com").unwrap()), "user:email:a@example.com");
+        assert_eq!(user_username("ann"), "user:username:ann");
+        assert_eq!(user_phone("+15550100"), "user:phone:+15550100");
+        assert_eq!(rate("login_email", "ab12"), "rate:login_email:ab12");
+        assert!(session(&Digest::of(b"token")).starts_with("session:3c469e9d6c5875d3"));
+        assert_eq!(MAIL_LISTS.map(|list| list.starts_with("{mail}:")), [true; 4]);
+    }
+}

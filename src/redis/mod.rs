@@ -1,0 +1,114 @@
+//! Redis: connections, the circuit breaker, key names and scripts. Everything in Redis can be lost at any moment, so
+//! every caller has another way; this module's task is to tell it quickly which way to take.
+//!
+//! **The life of a connection.** [`Redis::connect`] reads the settings and tries the server once. A task of its own opens
+//! connections: it greets the server, has it answer a `PING` and take a write, fills a bb8 pool, and keeps a few handles
+//! onto pooled connections as *lanes*. A command ([`Redis::run`] and the typed calls built on it) goes over the next lane,
+//! next to the commands of others, and must be answered within the response timeout. What has to have a connection to
+//! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscriber`] for pub/sub,
+//! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
+//!
+//! **The life of an outage.** A connection that breaks, or three failures in a row (no answer in time, or a server that
+//! cannot serve), open the [breaker]. At that moment all connections of that generation are given up, the watch of
+//! [`Redis::changes`] turns `false`, and from then on every call returns [`RedisError::Unavailable`] at once: nobody waits.
+//! The task probes, at once after a broken connection and else after half a second, then in doubling intervals up to a
+//! minute, one probe at a time, with or without traffic. The first probe that succeeds brings a whole new generation
+//! and closes the breaker. An error that is about one command (`WRONGTYPE`, out of memory) opens nothing.
+
+pub mod breaker;
+mod commands;
+mod connector;
+mod error;
+mod generation;
+mod health;
+pub mod keys;
+mod link;
+mod script;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use ::redis::aio::{MultiplexedConnection, PubSub};
+pub use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, cmd, pipe};
+use tokio::sync::watch;
+
+pub use error::RedisError;
+pub use generation::Checkout;
+pub use health::{PoolState, ServerInfo};
+use link::Link;
+pub use script::Script;
+
+use crate::settings;
+
+/// A handle on the server. Clones are cheap and share connections and breaker.
+#[derive(Clone)]
+pub struct Redis(Arc<Link>);
+
+impl Redis {
+    /// Reads the settings and tries the server once, for as long as the connect timeout. A wrong URL is an error; a server
+    /// that cannot be reached is not: the handle then starts [unavailable](Self::available) and keeps probing.
+    /// Spawns a task on the current runtime that ends when the last clone is dropped.
+    pub async fn connect(settings: &settings::Redis) -> Result<Self, RedisError> {
+        let link = Arc::new(Link::new(settings)?);
+        let pause = link.attend().await;
+        link::keep_up(&link, pause);
+        Ok(Self(link))
+    }
+
+    /// Runs `work` on a connection that it shares with others: it may send any number of commands, but none that blocks.
+    /// All of it must be done within the response timeout. Fails at once while the breaker is open.
+    pub async fn run<T, F, W>(&self, work: W) -> Result<T, RedisError>
+    where
+        F: Future<Output = RedisResult<T>>,
+        W: FnOnce(MultiplexedConnection) -> F,
+    {
+        let generation = self.0.generation()?;
+        let answer = tokio::time::timeout(self.0.connector.response_timeout(), work(generation.lane())).await;
+        let outcome = match answer {
+            Ok(answer) => answer.map_err(RedisError::from),
+            Err(_) => Err(RedisError::Timeout),
+        };
+        self.0.report(&generation, outcome)
+    }
+
+    /// A connection of the caller's own, for commands that block (`BLMPOP`): each answer may take `response_timeout`,
+    /// which must be longer than the command blocks. Opening takes at most the connect timeout, and fails at once while the
+    /// breaker is open. When a command on it fails with [an outage](RedisError::is_outage), drop it and open another.
+    pub async fn dedicated(&self, response_timeout: Duration) -> Result<MultiplexedConnection, RedisError> {
+        let generation = self.0.generation()?;
+        let opened = self.0.connector.open(response_timeout).await.map_err(RedisError::from);
+        self.0.report(&generation, opened)
+    }
+
+    /// A connection of the caller's own for subscriptions. Its stream ends when the connection breaks. Opening takes at
+    /// most the connect timeout, and fails at once while the breaker is open.
+    pub async fn subscriber(&self) -> Result<PubSub, RedisError> {
+        let generation = self.0.generation()?;
+        let opened = self.0.connector.subscribe().await;
+        self.0.report(&generation, opened)
+    }
+
+    /// A connection out of the pool, waiting for a free one as long as the pool timeout. Others may be using it too, so
+    /// nothing on it may block. Fails at once while the breaker is open.
+    pub async fn checkout(&self) -> Result<Checkout, RedisError> {
+        self.0.generation()?.checkout().await
+    }
+
+    /// Whether the breaker is closed: a call would be sent.
+    pub fn available(&self) -> bool {
+        *self.0.availability().borrow()
+    }
+
+    /// [`available`](Self::available), and a notice each time it changes.
+    pub fn changes(&self) -> watch::Receiver<bool> {
+        self.0.availability().subscribe()
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("available", &self.available()).finish_non_exhaustive()
+    }
+}
