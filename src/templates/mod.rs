@@ -1,0 +1,188 @@
+//! The texts of pages and mails: embedded in the binary, and replaced by files of the same name in the operator's
+//! directory (`templates.dir`).
+//!
+//! All templates are parsed once, at start, so that a broken replacement stops the start and names itself instead of
+//! failing the first person who needs it. Values are escaped in `.html` and left alone in `.txt`; a name that a
+//! template uses and its context lacks is an error, not an empty place.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+
+/// Why a template cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// The operator's directory or a file in it cannot be read.
+    #[error("cannot read the template {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The operator's directory holds a file that replaces nothing: most likely a misspelt name.
+    #[error("{0} replaces no template; see `templates/` in the source for the names")]
+    Unknown(PathBuf),
+    /// The template cannot be parsed, or failed while it was rendered.
+    #[error("{0:#}")]
+    Broken(#[from] minijinja::Error),
+}
+
+macro_rules! embedded {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../templates/", $name)))
+    };
+}
+
+/// Every template of the product, with its text.
+const EMBEDDED: &[(&str, &str)] = &[
+    embedded!("mail/_macros.html"),
+    embedded!("mail/_macros.txt"),
+    embedded!("mail/account_approved.html"),
+    embedded!("mail/account_approved.subject.txt"),
+    embedded!("mail/account_approved.txt"),
+    embedded!("mail/base.html"),
+    embedded!("mail/invitation.html"),
+    embedded!("mail/invitation.subject.txt"),
+    embedded!("mail/invitation.txt"),
+    embedded!("mail/registration_notice.html"),
+    embedded!("mail/registration_notice.subject.txt"),
+    embedded!("mail/registration_notice.txt"),
+    embedded!("mail/security_notice.html"),
+    embedded!("mail/security_notice.subject.txt"),
+    embedded!("mail/security_notice.txt"),
+    embedded!("mail/sign_in.html"),
+    embedded!("mail/sign_in.subject.txt"),
+    embedded!("mail/sign_in.txt"),
+    embedded!("pages/_flow.html"),
+    embedded!("pages/_macros.html"),
+    embedded!("pages/_wide.html"),
+    embedded!("pages/account.html"),
+    embedded!("pages/admin.html"),
+    embedded!("pages/approval.html"),
+    embedded!("pages/base.html"),
+    embedded!("pages/code.html"),
+    embedded!("pages/dev_mail.html"),
+    embedded!("pages/docs.html"),
+    embedded!("pages/error.html"),
+    embedded!("pages/link.html"),
+    embedded!("pages/link_invalid.html"),
+    embedded!("pages/login.html"),
+    embedded!("pages/pending.html"),
+    embedded!("pages/register.html"),
+    embedded!("pages/signed_out.html"),
+];
+
+/// The stylesheet of the pages.
+pub const STYLESHEET: &str = include_str!("../../templates/assets/gatepost.css");
+/// The icon of the pages.
+pub const FAVICON: &str = include_str!("../../templates/assets/favicon.svg");
+
+/// All templates, parsed. Clones share them.
+#[derive(Clone)]
+pub struct Templates(Arc<Environment<'static>>);
+
+impl Templates {
+    /// Parses the embedded templates and those of `dir` that replace them.
+    pub fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        for &(name, text) in EMBEDDED {
+            environment.add_template(name, text)?;
+        }
+        for file in dir.map(replacements).transpose()?.unwrap_or_default() {
+            let unreadable = |error| TemplateError::Unreadable { path: file.path.clone(), error };
+            let text = std::fs::read_to_string(&file.path).map_err(unreadable)?;
+            environment.add_template_owned(file.name, text)?;
+        }
+        Ok(Self(Arc::new(environment)))
+    }
+
+    /// Renders the template `name` (such as `pages/login.html`) with `context`.
+    pub fn render(&self, name: &str, context: impl Serialize) -> Result<String, TemplateError> {
+        let context = minijinja::Value::from(minijinja::value::Serde(context));
+        Ok(self.0.get_template(name)?.render(context)?)
+    }
+}
+
+impl std::fmt::Debug for Templates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Templates")
+    }
+}
+
+struct Replacement {
+    name: String,
+    path: PathBuf,
+}
+
+/// The files under `dir/mail` and `dir/pages`, each of which must have the name of an embedded template.
+fn replacements(dir: &Path) -> Result<Vec<Replacement>, TemplateError> {
+    let mut found = Vec::new();
+    for group in ["mail", "pages"] {
+        let folder = dir.join(group);
+        if !folder.exists() && dir.is_dir() {
+            continue;
+        }
+        let unreadable = |error| TemplateError::Unreadable { path: folder.clone(), error };
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = format!("{group}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+            if name.starts_with(&format!("{group}/.")) {
+                continue;
+            }
+            if !EMBEDDED.iter().any(|(embedded, _)| *embedded == name) {
+                return Err(TemplateError::Unknown(path));
+            }
+            found.push(Replacement { name, path });
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_in_the_source_tree_is_embedded() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+        for group in ["mail", "pages"] {
+            for entry in std::fs::read_dir(root.join(group)).unwrap() {
+                let name = format!("{group}/{}", entry.unwrap().file_name().to_string_lossy());
+                assert!(EMBEDDED.iter().any(|(embedded, _)| *embedded == name), "{name} is not in EMBEDDED");
+            }
+        }
+    }
+
+    #[test]
+    fn an_operators_file_replaces_the_embedded_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("mail")).unwrap();
+        std::fs::write(dir.path().join("mail/sign_in.subject.txt"), "Hello {{ who }}").unwrap();
+        let templates = Templates::load(Some(dir.path())).unwrap();
+        let text = templates.render("mail/sign_in.subject.txt", serde_json::json!({"who": "<you>"})).unwrap();
+        assert_eq!(text, "Hello <you>");
+    }
+
+    #[test]
+    fn a_broken_or_misnamed_replacement_stops_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let pages = dir.path().join("pages");
+        std::fs::create_dir(&pages).unwrap();
+        std::fs::write(pages.join("logon.html"), "").unwrap();
+        assert!(matches!(Templates::load(Some(dir.path())), Err(TemplateError::Unknown(_))));
+        std::fs::rename(pages.join("logon.html"), pages.join("login.html")).unwrap();
+        std::fs::write(pages.join("login.html"), "{% if %}").unwrap();
+        assert!(matches!(Templates::load(Some(dir.path())), Err(TemplateError::Broken(_))));
+        assert!(matches!(Templates::load(Some(&dir.path().join("none"))), Err(TemplateError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_missing_value_is_an_error() {
+        let templates = Templates::load(None).unwrap();
+        assert!(templates.render("mail/sign_in.subject.txt", serde_json::json!({})).is_err());
+    }
+}
