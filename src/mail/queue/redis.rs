@@ -1,0 +1,135 @@
+//! The four lists in Redis. Ids enter on the left and leave on the right.
+
+use std::time::Duration;
+
+use super::{End, Entry};
+use crate::domain::Priority;
+use crate::mail::Counters;
+use crate::redis::keys::MAIL_LISTS;
+use crate::redis::{Cmd, FromRedisValue, MultiplexedConnection, Redis, RedisError, cmd, pipe};
+
+/// How long a pop waits for an id. Also how long a shutdown may wait for a pop, which is never abandoned: the ids in
+/// its answer would be lost.
+const BLOCK_SECONDS: u8 = 1;
+/// How long the answer to a pop may take: longer than it blocks.
+const ANSWER: Duration = Duration::from_millis(2500);
+
+pub(super) async fn put(redis: &Redis, entries: &[Entry], end: End) -> Result<(), RedisError> {
+    let mut commands = pipe();
+    for (list, &priority) in MAIL_LISTS.iter().zip(Priority::ALL) {
+        let ids = entries.iter().filter(|entry| entry.1 == priority).map(|(id, _)| id.to_string());
+        let ids: Vec<String> = match end {
+            End::Back => ids.collect(),
+            End::Front => ids.rev().collect(),
+        };
+        if !ids.is_empty() {
+            let name = if matches!(end, End::Back) { "LPUSH" } else { "RPUSH" };
+            commands.cmd(name).arg(*list).arg(ids).ignore();
+        }
+    }
+    redis.pipeline(commands).await
+}
+
+pub(super) async fn lengths(redis: &Redis) -> Result<[usize; 4], RedisError> {
+    let mut commands = pipe();
+    for list in MAIL_LISTS {
+        commands.cmd("LLEN").arg(list);
+    }
+    redis.pipeline(commands).await
+}
+
+/// Takes ids out of the lists, over a connection that nothing else uses.
+pub(crate) struct RedisSource {
+    redis: Redis,
+    counters: Counters,
+    connection: Option<MultiplexedConnection>,
+    /// Whether the server knows BLMPOP, which came with Redis 7.
+    pops_batches: bool,
+}
+
+impl RedisSource {
+    pub(super) fn new(redis: Redis, counters: Counters) -> Self {
+        Self { redis, counters, connection: None, pops_batches: true }
+    }
+
+    /// The server, to wait for its return.
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// Takes up to `most` ids out of the most urgent list that has any, waiting a second for one; nothing when none came.
+    /// Let it finish: an abandoned call loses what it has taken.
+    pub(crate) async fn take(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
+        let taken = self.pop(most).await;
+        if taken.as_ref().is_err_and(RedisError::is_outage) {
+            self.connection = None;
+        }
+        taken
+    }
+
+    async fn pop(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
+        if self.pops_batches {
+            match self.pop_batch(most).await {
+                Err(RedisError::Reply(error)) if is_unknown_command(&error) => {
+                    log::info!("this Redis has no BLMPOP (it came with version 7): taking mail ids one list at a time");
+                    self.pops_batches = false;
+                }
+                taken => return taken,
+            }
+        }
+        self.pop_singly(most).await
+    }
+
+    async fn pop_batch(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
+        let mut command = cmd("BLMPOP");
+        command.arg(BLOCK_SECONDS).arg(MAIL_LISTS.len()).arg(&MAIL_LISTS).arg("RIGHT").arg("COUNT").arg(most);
+        let popped: Option<(String, Vec<Vec<u8>>)> = self.ask(&command).await?;
+        Ok(popped.map_or_else(Vec::new, |(list, ids)| self.read(&list, ids)))
+    }
+
+    /// For servers before version 7: waits for one id, then fetches what else waits in its list.
+    async fn pop_singly(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
+        let popped: Option<(String, Vec<u8>)> = self.ask(cmd("BRPOP").arg(&MAIL_LISTS).arg(BLOCK_SECONDS)).await?;
+        let Some((list, first)) = popped else { return Ok(Vec::new()) };
+        let mut ids = vec![first];
+        while ids.len() < most {
+            // What was taken so far must not get lost with an error here.
+            match self.ask(cmd("RPOP").arg(&list)).await {
+                Ok(Some(id)) => ids.push(id),
+                Ok(None) => break,
+                Err(error) => {
+                    log::debug!("taking mail ids stopped half-way: {error}");
+                    break;
+                }
+            }
+        }
+        Ok(self.read(&list, ids))
+    }
+
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.redis.dedicated(ANSWER).await?),
+        };
+        Ok(command.query_async(connection).await?)
+    }
+
+    /// Reads ids; what is none is dropped and counted.
+    fn read(&self, list: &str, ids: Vec<Vec<u8>>) -> Vec<Entry> {
+        let priority = MAIL_LISTS.iter().zip(Priority::ALL).find(|(name, _)| **name == list);
+        let priority = priority.map_or(Priority::Low, |(_, &priority)| priority);
+        let found = ids.len();
+        let parse = |id: Vec<u8>| Some((std::str::from_utf8(&id).ok()?.parse().ok()?, priority));
+        let entries: Vec<Entry> = ids.into_iter().filter_map(parse).collect();
+        let malformed = found - entries.len();
+        if malformed > 0 {
+            self.counters.malformed_ids(malformed);
+            log::warn!("{malformed} entries of the Redis list {list} were no ids of mails; somebody else writes to it");
+        }
+        entries
+    }
+}
+
+fn is_unknown_command(error: &impl std::fmt::Display) -> bool {
+    error.to_string().to_ascii_lowercase().contains("unknown command")
+}

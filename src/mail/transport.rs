@@ -1,0 +1,124 @@
+//! Where a rendered mail goes, and what became of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{DevMailbox, Rendered, Smtp};
+use crate::domain::{Clock, EmailAddress};
+use crate::settings;
+use crate::store::Mail;
+
+/// Where mails go. Clones share connections and mailbox.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// To relays.
+    Smtp(Smtp),
+    /// To a mailbox in this process, for development.
+    Dev(DevMailbox),
+}
+
+/// Why a transport cannot be set up: a setting, or this machine's certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The TLS parameters for a relay were refused.
+    #[error("TLS to {relay} cannot be set up: {reason}")]
+    Tls {
+        /// The relay, without its password.
+        relay: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A server took responsibility for the mail.
+    Delivered {
+        /// What it said.
+        reply: String,
+    },
+    /// A server said no to this mail.
+    Refused {
+        /// 5xx: trying again is no use.
+        permanent: bool,
+        /// What it said.
+        reply: String,
+    },
+    /// No server gave an answer to this mail.
+    Unreachable {
+        /// Why, for each relay that was tried.
+        error: String,
+        /// Whether the message was complete on the wire: a server may have it.
+        dot_sent: bool,
+    },
+    /// The mail expired before a server was ready for it. Nothing was sent.
+    Expired,
+}
+
+/// A mail on its way out.
+pub(super) struct Outgoing<'a> {
+    pub(super) mail: &'a Mail,
+    pub(super) recipient: &'a EmailAddress,
+    pub(super) rendered: &'a Rendered,
+}
+
+/// How far a send has come, for somebody who may want to stop it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress(Arc<AtomicBool>);
+
+impl Progress {
+    /// From here on a server may have the message, whatever else happens.
+    pub(super) fn dot(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether a server may have the message.
+    pub(super) fn dot_sent(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Transport {
+    /// The transport that the settings ask for. Connects to nothing.
+    pub fn new(settings: &settings::Mail, clock: &Clock) -> Result<Self, TransportError> {
+        Ok(match &settings.delivery {
+            settings::Delivery::Smtp(relays) => Self::Smtp(Smtp::new(relays, settings, clock.clone())?),
+            settings::Delivery::DevMailbox => Self::Dev(DevMailbox::default()),
+        })
+    }
+
+    /// The mailbox for development, if mails go there.
+    pub fn dev_mailbox(&self) -> Option<&DevMailbox> {
+        match self {
+            Self::Smtp(_) => None,
+            Self::Dev(mailbox) => Some(mailbox),
+        }
+    }
+
+    /// Sends a mail, unless it has expired. Dropping the future before [`Progress::dot_sent`] sends nothing.
+    pub(super) async fn send(&self, outgoing: &Outgoing<'_>, progress: &Progress) -> Outcome {
+        match self {
+            Self::Smtp(smtp) => smtp.send(outgoing, progress).await,
+            Self::Dev(mailbox) => {
+                progress.dot();
+                mailbox.keep(outgoing);
+                Outcome::Delivered { reply: "kept for /dev/mail".to_owned() }
+            }
+        }
+    }
+
+    /// Closes connections that have been idle for long.
+    pub(super) async fn tidy(&self) {
+        if let Self::Smtp(smtp) = self {
+            smtp.tidy().await;
+        }
+    }
+
+    /// Closes connections that nobody uses.
+    pub(super) async fn close(&self) {
+        if let Self::Smtp(smtp) = self {
+            smtp.close().await;
+        }
+    }
+}
