@@ -1,0 +1,181 @@
+//! The look for changed rows: what bounds staleness when Redis, pub/sub or a process dies between a commit and its
+//! invalidation.
+//!
+//! Once a second every instance reads which rows have changed, and makes sure that Redis and its own memory hold
+//! nothing older. It reads [`MARGIN`] further back than it must, for transactions that commit late, and remembers
+//! what it has dealt with. Each change is dealt with twice, the second time when no fill that began before the change
+//! can come any more: so it stays forgotten even if Redis loses the first tombstone. The first look, and the first
+//! after Redis was away, goes back as far as anything in Redis can be old.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant as Monotonic};
+
+use tokio::sync::watch;
+
+use super::session::{SESSION_TTL, session_marks};
+use super::shared::Mark;
+use super::user::{USER_TTL, user_marks};
+use super::{Cache, tier};
+use crate::domain::clock::span;
+use crate::domain::{Digest, EmailAddress, Instant, SessionId, UserId};
+use crate::store::{StoreError, read};
+
+/// How long a transaction may take from when it takes its time to when it commits.
+const MARGIN: Duration = Duration::from_secs(15);
+/// When a change is dealt with again: later than a fill may come that began before it.
+const AGAIN_AFTER: Duration = tier::TTL.saturating_add(Duration::from_millis(200));
+/// Rows of one query.
+const PAGE: i64 = 1000;
+const PAGE_LEN: usize = 1000;
+
+/// What the looks so far have dealt with.
+pub(super) struct Look {
+    available: Option<watch::Receiver<bool>>,
+    /// When the last complete look began; `None` before the first.
+    last: Option<Instant>,
+    users: HashMap<UserId, Handled>,
+    sessions: HashMap<SessionId, Handled>,
+}
+
+/// A row that has changed, and by what else it is cached.
+struct Change<K, T> {
+    id: K,
+    of: T,
+    version: i64,
+    changed: Instant,
+}
+
+struct Handled {
+    version: i64,
+    changed: Instant,
+    /// When it is due again; `None` after that.
+    again: Option<Monotonic>,
+}
+
+impl Look {
+    pub(super) fn new(available: Option<watch::Receiver<bool>>) -> Self {
+        Self { available, last: None, users: HashMap::new(), sessions: HashMap::new() }
+    }
+
+    fn start_over(&mut self) {
+        self.last = None;
+        self.users.clear();
+        self.sessions.clear();
+    }
+
+    /// Whether Redis is there; starts over if it was away in between.
+    fn has_redis(&mut self) -> bool {
+        let Some(available) = &mut self.available else { return false };
+        let flipped = available.has_changed().unwrap_or(false);
+        let there = *available.borrow_and_update();
+        if flipped || !there {
+            self.start_over();
+        }
+        there
+    }
+}
+
+/// Whether this version of the row is to be dealt with now.
+fn is_due<K: Eq + Hash>(handled: &HashMap<K, Handled>, id: &K, version: i64) -> bool {
+    handled.get(id).is_none_or(|known| {
+        known.version < version || (known.version == version && known.again.is_some_and(|at| at <= Monotonic::now()))
+    })
+}
+
+fn note<K: Eq + Hash>(handled: &mut HashMap<K, Handled>, id: K, version: i64, changed: Instant) {
+    let repeated = handled.get(&id).is_some_and(|known| known.version == version);
+    let again = (!repeated).then(|| Monotonic::now() + AGAIN_AFTER);
+    handled.insert(id, Handled { version, changed, again });
+}
+
+impl Cache {
+    /// Looks for rows that have changed since the last look and forgets what is cached of them; how many. Meant to be
+    /// called every second: Redis is not read when the last look is more than two seconds old. Does nothing without
+    /// Redis, since nothing in memory is older than a second. Fails as the database does.
+    pub async fn poll_changes(&self) -> Result<usize, StoreError> {
+        let mut look = self.0.look.lock().await;
+        let there = look.has_redis();
+        if look.last.is_none() {
+            self.0.shared.believe(None);
+        }
+        if !there {
+            return Ok(0);
+        }
+        let (began, now) = (Monotonic::now(), self.0.clock.now());
+        let oldest = now - span(USER_TTL.max(SESSION_TTL)) - span(MARGIN);
+        let since = look.last.map_or(oldest, |last| (last - span(MARGIN)).max(oldest));
+        let failed = |_: &StoreError| self.0.upkeep_counts.load_errors.one();
+        let sessions = self.look_at_sessions(&mut look, since).await.inspect_err(failed)?;
+        let users = self.look_at_users(&mut look, since).await.inspect_err(failed)?;
+        // What Redis did not take in is met again by the next look, and until then Redis is not believed for longer.
+        if let (Some(sessions), Some(users)) = (sessions, users) {
+            look.last = Some(now);
+            look.users.retain(|_, handled| handled.changed >= since);
+            look.sessions.retain(|_, handled| handled.changed >= since);
+            self.0.shared.believe(Some(began));
+            return Ok(sessions + users);
+        }
+        Ok(0)
+    }
+
+    /// How many were dealt with; `None` if Redis did not take all of them in.
+    async fn look_at_sessions(&self, look: &mut Look, since: Instant) -> Result<Option<usize>, StoreError> {
+        let (mut after, mut count) = (None, Some(0));
+        loop {
+            let rows: Vec<(SessionId, Option<Digest>, i64, Instant)> =
+                read!(&self.0.database, sessions::changed_since(since, after, PAGE))?;
+            after = rows.last().map(|(id, .., changed)| (*changed, *id));
+            let last_page = rows.len() < PAGE_LEN;
+            let changes =
+                rows.into_iter().map(|(id, token, version, changed)| Change { id, of: token, version, changed });
+            let dealt_with = self.deal_with(&mut look.sessions, changes, session_marks).await;
+            count = count.zip(dealt_with).map(|(count, more)| count + more);
+            if last_page {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// As [`Self::look_at_sessions`].
+    async fn look_at_users(&self, look: &mut Look, since: Instant) -> Result<Option<usize>, StoreError> {
+        let (mut after, mut count) = (None, Some(0));
+        loop {
+            let rows: Vec<(UserId, String, i64, Instant)> =
+                read!(&self.0.database, users::changed_since(since, after, PAGE))?;
+            after = rows.last().map(|(id, .., changed)| (*changed, *id));
+            let last_page = rows.len() < PAGE_LEN;
+            let changes =
+                rows.into_iter().map(|(id, email, version, changed)| Change { id, of: email, version, changed });
+            let marks = |id, email: String, version| user_marks(id, EmailAddress::parse(&email).ok().as_ref(), version);
+            let dealt_with = self.deal_with(&mut look.users, changes, marks).await;
+            count = count.zip(dealt_with).map(|(count, more)| count + more);
+            if last_page {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Forgets what is due among `changes`; how many, or `None` if Redis did not take all of them in.
+    async fn deal_with<K: Copy + Eq + Hash, T>(
+        &self,
+        handled: &mut HashMap<K, Handled>,
+        changes: impl Iterator<Item = Change<K, T>>,
+        marks_of: impl Fn(K, T, i64) -> Vec<Mark>,
+    ) -> Option<usize> {
+        let (mut due, mut marks) = (Vec::new(), Vec::new());
+        for Change { id, of, version, changed } in changes {
+            if is_due(handled, &id, version) {
+                due.push((id, version, changed));
+                marks.extend(marks_of(id, of, version));
+            }
+        }
+        if !self.repair(marks).await {
+            return None;
+        }
+        for (id, version, changed) in &due {
+            note(handled, *id, *version, *changed);
+        }
+        Some(due.len())
+    }
+}

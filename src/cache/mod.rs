@@ -1,0 +1,190 @@
+//! The two-tier cache of users and sessions: memory, then Redis, then the database.
+//!
+//! | key | in Redis | lives there | in memory |
+//! |---|---|---|---|
+//! | `user:id:{id}` | string: JSON of schema, version and user | 300 s | 1 s |
+//! | `user:email:{email}` | string: the id | 1800 s | 1 s, also that there is none |
+//! | `session:{sha256 of the token}` | hash: schema, version, session | 300 s, never past its expiry | 1 s, also that there is none |
+//! | `session:id:{id}` | the same | the same | the same |
+//!
+//! Times in Redis are upper bounds: up to two fifths are taken off at random. A versioned key can hold a *tombstone*
+//! instead, a schema and a version without a value, for 330 s.
+//!
+//! **The life of an entry.** A read that finds nothing in memory begins a load, which all who ask for the same key
+//! wait for. It asks Redis, and failing that the database, and then fills Redis on the way back. A writer commits, then
+//! calls [`Cache::forget_user`] or [`Cache::forget_session`]: Redis replaces the value by a tombstone and tells the other
+//! instances on [`INVALIDATIONS`](crate::redis::keys::INVALIDATIONS), and every instance raises the key's guard. From
+//! then on nothing that was read before the write gets in: a fill of Redis with an older version is refused by a
+//! script, an entry in memory whose load began before the guard was raised is not handed out.
+//!
+//! **What is guaranteed.** Nothing that is handed out is more than two seconds older than the database, whatever has
+//! failed, and usually nothing older than the message takes:
+//!
+//! - an entry in memory is handed out for one second from the moment its load *began*;
+//! - Redis is read only for two seconds after a successful [look](Cache::poll_changes) at the database for changed rows, which
+//!   replaces what is out of date in Redis and in memory; entries that came from Redis end with these two seconds;
+//! - after an outage, when Redis may have come back with old data, it is not read before the next look.
+//!
+//! Everything in Redis may be lost at any time. No call waits for Redis longer than its response timeout allows, and not at
+//! all while the breaker is open. Errors of Redis are counted and never reach the caller. There are no secrets in it:
+//! [`User`](crate::store::User) has no password hash and [`Session`](crate::store::Session) has the digest of its token.
+
+mod background;
+mod changes;
+mod seen;
+mod session;
+mod shared;
+mod statistics;
+mod tier;
+mod user;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use session::SESSION_TTL;
+pub use statistics::{CacheStats, KindStats, TierStats};
+pub use user::{MAPPING_TTL, USER_TTL};
+
+use crate::domain::{Clock, UserId};
+use crate::redis::Redis;
+use crate::store::{Database, Session, User};
+use changes::Look;
+use seen::Seen;
+use shared::{Kind, Mark, Shared};
+use statistics::Counts;
+use tier::{Guards, Tier};
+
+/// Calls of Redis that are under way together when many keys are forgotten at once.
+const TOGETHER: usize = 64;
+
+/// The cache of one instance. Clones share it.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    clock: Clock,
+    shared: Shared,
+    guards: Guards,
+    users: Tier<User>,
+    ids: Tier<UserId>,
+    sessions: Tier<Session>,
+    user_counts: Counts,
+    /// Of the mappings from address to id, which statistics do not show.
+    id_counts: Counts,
+    session_counts: Counts,
+    upkeep_counts: Counts,
+    seen: Seen,
+    look: tokio::sync::Mutex<Look>,
+    /// Turns true when the background task must end; it also ends when this is dropped.
+    stop: watch::Sender<bool>,
+    background: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Cache {
+    /// A cache of `database` that shares what it reads through `redis`, if there is one. Redis is read only after a
+    /// first look at the database: see [`Self::spawn_background`] and [`Self::poll_changes`].
+    pub fn new(redis: Option<Redis>, database: Database, clock: Clock) -> Self {
+        let available = redis.as_ref().map(Redis::changes);
+        Self(Arc::new(Inner {
+            database,
+            clock,
+            shared: Shared::new(redis),
+            guards: Guards::new(),
+            users: Tier::new(),
+            ids: Tier::new(),
+            sessions: Tier::new(),
+            user_counts: Counts::default(),
+            id_counts: Counts::default(),
+            session_counts: Counts::default(),
+            upkeep_counts: Counts::default(),
+            seen: Seen::default(),
+            look: tokio::sync::Mutex::new(Look::new(available)),
+            stop: watch::Sender::new(false),
+            background: Mutex::default(),
+        }))
+    }
+
+    /// What has been counted since the start of this instance.
+    pub fn stats(&self) -> CacheStats {
+        let cache = &self.0;
+        let size = cache.users.len() + cache.ids.len() + cache.sessions.len();
+        let upkeep_errors = cache.upkeep_counts.errors() + cache.id_counts.errors();
+        let (users, sessions) = (cache.user_counts.read(), cache.session_counts.read());
+        CacheStats::new(cache.shared.available(), size, upkeep_errors, users, sessions)
+    }
+
+    /// Forgets in every tier and on every instance.
+    async fn forget(&self, marks: Vec<Mark>) {
+        // Here at once, so that a Redis that hangs holds nothing up; and again, for what Redis has given in between.
+        for mark in &marks {
+            self.counts(mark).invalidations.one();
+            self.forget_here(mark).await;
+        }
+        if self.0.shared.redis().is_none() {
+            return;
+        }
+        for marks in marks.chunks(TOGETHER) {
+            join_all(marks.iter().map(|mark| self.0.shared.forget(mark, false, self.counts(mark)))).await;
+        }
+        for mark in &marks {
+            self.forget_here(mark).await;
+        }
+    }
+
+    /// Forgets on this instance, and in Redis what is older than the marks; whether Redis has done so.
+    async fn repair(&self, marks: Vec<Mark>) -> bool {
+        let mut done = true;
+        for marks in marks.chunks(TOGETHER) {
+            // A mapping that is out of date does no harm in Redis, only the lack of one in memory does.
+            let versioned = marks.iter().filter(|mark| mark.kind != Kind::Mapping);
+            let repairs = versioned.map(|mark| self.0.shared.forget(mark, true, self.counts(mark)));
+            done &= join_all(repairs).await.into_iter().all(|done| done);
+            for mark in marks {
+                self.forget_here(mark).await;
+            }
+        }
+        done
+    }
+
+    async fn forget_here(&self, mark: &Mark) {
+        self.forget_key_here(&mark.key, mark.version).await;
+    }
+
+    async fn forget_key_here(&self, key: &str, version: i64) {
+        self.0.guards.raise(key, version).await;
+        if key.starts_with("session:") {
+            self.0.sessions.remove(key).await;
+        } else {
+            self.0.users.remove(key).await;
+            self.0.ids.remove(key).await;
+        }
+    }
+
+    /// For after a gap in which messages may have been missed.
+    fn forget_everything_here(&self) {
+        self.0.guards.raise_all();
+        self.0.users.clear();
+        self.0.ids.clear();
+        self.0.sessions.clear();
+    }
+
+    fn counts(&self, mark: &Mark) -> &Counts {
+        match mark.kind {
+            Kind::User => &self.0.user_counts,
+            Kind::Mapping => &self.0.id_counts,
+            Kind::Session => &self.0.session_counts,
+        }
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("redis", &self.0.shared.redis()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,246 @@
+//! The tier in Redis: values and tombstones under one key, and the question whether Redis may be believed.
+//!
+//! A value is stored with its row's version. A writer leaves a *tombstone*, a version without a value, and a fill with
+//! an older version is refused for as long as something newer is stored. All of this can be lost with Redis, and a
+//! writer can die before it has left its tombstone, so Redis is believed only for [`BELIEVED`] after a
+//! [look](super::changes) at the database has repaired it, and not at all after an outage until the next look.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant as Monotonic};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::statistics::Counts;
+use super::tier::{Began, TTL as FILL_WITHIN};
+use crate::domain::Entropy;
+use crate::redis::{Cmd, FromRedisValue, Redis, RedisError, Script, cmd, keys, pipe};
+
+/// Goes with every value. One of another schema is discarded: raise this when a cached type changes its form.
+pub(super) const SCHEMA: u32 = 1;
+/// How long Redis is believed after a look at the database.
+const BELIEVED: Duration = Duration::from_secs(2);
+/// How long a tombstone stands: longer than any value.
+const TOMBSTONE_TTL: Duration = Duration::from_secs(330);
+
+static FILL: Script = Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/fill.lua")));
+static FORGET: Script =
+    Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/forget.lua")));
+
+/// What Redis said.
+pub(super) enum Lookup<T> {
+    /// The value, and until when it may be handed out.
+    Found(T, Monotonic),
+    /// There is none: read it from the database and store it.
+    Nothing,
+    /// It could not be asked: leave it alone.
+    Away,
+}
+
+/// What was stored under a key.
+pub(super) enum Stored<T> {
+    Value(T),
+    Tombstone,
+    /// Nothing that this version of the program can read.
+    Garbage,
+}
+
+/// A value as JSON; without one it is a tombstone.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Envelope<T> {
+    pub(super) schema: u32,
+    pub(super) version: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<T>,
+}
+
+impl<T: DeserializeOwned> Envelope<T> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok().filter(|envelope: &Self| envelope.schema == SCHEMA)
+    }
+}
+
+/// A key that must be forgotten, and the version that its row has in the database.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) key: String,
+    pub(super) kind: Kind,
+    pub(super) version: i64,
+}
+
+/// What is under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A user, as a string.
+    User,
+    /// The id behind an address. Checked against the user at every read, so it has no version.
+    Mapping,
+    /// A session, as a hash.
+    Session,
+}
+
+/// Redis, if there is one.
+pub(super) struct Shared {
+    redis: Option<Redis>,
+    entropy: Entropy,
+    /// When the last complete look at the database began.
+    looked: Mutex<Option<Monotonic>>,
+}
+
+impl Shared {
+    pub(super) fn new(redis: Option<Redis>) -> Self {
+        Self { redis, entropy: Entropy::system(), looked: Mutex::new(None) }
+    }
+
+    pub(super) fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+
+    /// Whether Redis would be asked; `None` when there is none.
+    pub(super) fn available(&self) -> Option<bool> {
+        self.redis.as_ref().map(Redis::available)
+    }
+
+    /// Redis holds nothing older than the database did at `looked`; with `None`, that is not known.
+    pub(super) fn believe(&self, looked: Option<Monotonic>) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+    }
+
+    fn believed_until(&self) -> Option<Monotonic> {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.map(|looked| looked + BELIEVED).filter(|until| *until > Monotonic::now())
+    }
+
+    /// Asks Redis for `key` with `command` and reads the answer with `parse`, which gives `None` when there is nothing.
+    pub(super) async fn read<A: FromRedisValue, T>(
+        &self,
+        key: &str,
+        command: Cmd,
+        counts: &Counts,
+        parse: impl FnOnce(A) -> Option<Stored<T>>,
+    ) -> Lookup<T> {
+        let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return Lookup::Away };
+        let Some(until) = self.believed_until() else { return Lookup::Nothing };
+        let stored = match redis.query::<A>(command).await {
+            Ok(answer) => parse(answer),
+            // Another type than was asked for: somebody else's value.
+            Err(RedisError::Reply(_)) => Some(Stored::Garbage),
+            Err(error) => {
+                failed(&error, counts);
+                return Lookup::Away;
+            }
+        };
+        match stored {
+            Some(Stored::Value(value)) => {
+                counts.redis_hits.one();
+                return Lookup::Found(value, until);
+            }
+            Some(Stored::Garbage) => {
+                counts.discarded.one();
+                log::warn!("Removed a value that cannot be read from the cache");
+                if let Err(error) = redis.del(&[key]).await {
+                    failed(&error, counts);
+                }
+            }
+            Some(Stored::Tombstone) | None => {}
+        }
+        counts.redis_misses.one();
+        Lookup::Nothing
+    }
+
+    /// Stores a versioned value for at most `ttl`, unless Redis knows a newer version or the load began too long ago.
+    pub(super) async fn fill(
+        &self,
+        key: &str,
+        (version, ttl): (i64, Duration),
+        value: Vec<Vec<u8>>,
+        began: Began,
+        counts: &Counts,
+    ) {
+        let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return };
+        if ttl < Duration::from_millis(1) {
+            return;
+        }
+        // A look repeats its tombstones once, after more than this time: what comes later could outlast both.
+        if began.at.elapsed() > FILL_WITHIN {
+            counts.refused_fills.one();
+            return;
+        }
+        let mut args = vec![version.to_string().into_bytes(), millis(ttl).into_bytes()];
+        args.extend(value);
+        match redis.run_script::<u8>(&FILL, key, args).await {
+            Ok(1) => {}
+            Ok(_) => counts.refused_fills.one(),
+            Err(error) => failed(&error, counts),
+        }
+    }
+
+    /// Stores the id behind an address.
+    pub(super) async fn fill_mapping(&self, key: &str, id: &str, ttl: Duration, counts: &Counts) {
+        let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return };
+        if let Err(error) = redis.set_ex(key, id.as_bytes(), self.shortened(ttl)).await {
+            failed(&error, counts);
+        }
+    }
+
+    /// Leaves a tombstone, or removes a mapping, and tells the other instances; as a `repair` tells nobody and leaves
+    /// alone what is up to date. Whether Redis has done so, or there is none.
+    pub(super) async fn forget(&self, mark: &Mark, repair: bool, counts: &Counts) -> bool {
+        let Some(redis) = &self.redis else { return true };
+        let done = match mark.kind {
+            Kind::Mapping => {
+                let mut commands = pipe();
+                commands.cmd("DEL").arg(&mark.key).ignore();
+                if !repair {
+                    commands.cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(format!("0 {}", mark.key)).ignore();
+                }
+                redis.pipeline::<()>(commands).await
+            }
+            Kind::User | Kind::Session => {
+                let channel = if repair { "" } else { keys::INVALIDATIONS };
+                let version = mark.version.to_string();
+                let mut args: Vec<Vec<u8>> =
+                    [version.as_str(), &millis(TOMBSTONE_TTL), channel].map(|text| text.as_bytes().to_vec()).into();
+                args.extend(mark.tombstone());
+                redis.run_script::<u8>(&FORGET, mark.key.as_str(), args).await.map(drop)
+            }
+        };
+        done.inspect_err(|error| failed(error, counts)).is_ok()
+    }
+
+    /// `ttl` made shorter by up to two fifths, so that what was stored together does not expire together.
+    pub(super) fn shortened(&self, ttl: Duration) -> Duration {
+        self.entropy.jitter(ttl * 4 / 5).min(ttl)
+    }
+}
+
+impl Mark {
+    fn tombstone(&self) -> Vec<Vec<u8>> {
+        if self.kind == Kind::Session {
+            return hash(&[("schema", &SCHEMA.to_string()), ("version", &self.version.to_string())]);
+        }
+        vec![format!(r#"{{"schema":{SCHEMA},"version":{}}}"#, self.version).into_bytes()]
+    }
+}
+
+/// The fields of a hash, as they go to a script.
+pub(super) fn hash(fields: &[(&str, &str)]) -> Vec<Vec<u8>> {
+    fields.iter().flat_map(|(field, value)| [field.as_bytes().to_vec(), value.as_bytes().to_vec()]).collect()
+}
+
+/// `GET key`.
+pub(super) fn get(key: &str) -> Cmd {
+    cmd("GET").arg(key).take()
+}
+
+/// An open breaker is no failure of its own: what opened it has been counted.
+fn failed(error: &RedisError, counts: &Counts) {
+    if !matches!(error, RedisError::Unavailable) {
+        counts.redis_errors.one();
+        log::debug!("The cache could not use Redis: {error}");
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
