@@ -1,0 +1,314 @@
+//! The composition root: settings in, a running server out. `main` and the tests start the very same thing.
+//!
+//! [`App::build`] opens what everything stands on (secret, database, Redis, templates) and joins the parts; nothing
+//! runs yet, which is what the commands of operators need. [`App::start`] then listens, sends mail and keeps house,
+//! until [`Running::stop`]: not ready any more, requests finished, mails in flight finished or given back.
+
+mod housekeeping;
+mod secret;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use tokio::task::JoinHandle;
+
+use crate::auth::{self, AccessTokens, Auth, AuthError, PasswordHashing};
+use crate::cache::Cache;
+use crate::domain::keyring::KeyRingError;
+use crate::domain::{Clock, Entropy};
+use crate::http::{self, Site};
+use crate::limit::Limiter;
+use crate::mail::{Counters, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle};
+use crate::redis::{Redis, RedisError};
+use crate::settings::Settings;
+use crate::store::{Database, StoreError};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{MetricsError, Reading};
+use crate::templates::{TemplateError, Templates};
+
+/// Why the server did not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {error}. Stop what uses it, or set GATEPOST_BIND to another address:port")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {path}: {error}. Make it writable, or set GATEPOST_DATA_DIR")]
+    DataDir {
+        /// The directory or the file in it.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The secret cannot be used.
+    #[error("cannot use the secret {origin}: {error}")]
+    Secret {
+        /// Where it came from.
+        origin: String,
+        /// Why.
+        error: KeyRingError,
+    },
+    /// The database cannot be reached, opened or migrated.
+    #[error("{0}. Check DATABASE_URL and that the database is running")]
+    Database(#[from] StoreError),
+    /// The Redis URL is of no use. A server that is merely away is no reason not to start.
+    #[error("{0}. Check REDIS_URL")]
+    Redis(#[from] RedisError),
+    /// The SMTP settings are of no use.
+    #[error("{0}. Check SMTP_URL")]
+    Mail(#[from] TransportError),
+    /// A template is broken.
+    #[error("{0}. Check the directory of templates")]
+    Templates(#[from] TemplateError),
+    /// Something that should not happen.
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+    /// Something that should not happen.
+    #[error("{0}")]
+    Metrics(#[from] MetricsError),
+}
+
+/// Everything, joined and not yet running.
+pub struct App {
+    /// The use cases.
+    pub auth: Auth,
+    /// The truth.
+    pub database: Database,
+    /// The database's time.
+    pub clock: Clock,
+    /// The settings it was built from.
+    pub settings: Settings,
+    cache: Cache,
+    limiter: Limiter,
+    redis: Option<Redis>,
+    templates: Templates,
+    transport: Transport,
+    worker: crate::mail::Parts,
+    counters: Counters,
+    metrics: Metrics,
+}
+
+/// A running server.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The use cases, for tests and for what runs beside the server.
+    pub auth: Auth,
+    /// The truth.
+    pub database: Database,
+    /// The database's time.
+    pub clock: Clock,
+    server: ServerHandle,
+    served: JoinHandle<std::io::Result<()>>,
+    background: Background,
+    draining: Arc<AtomicBool>,
+    patience: Duration,
+}
+
+/// What runs beside HTTP.
+pub struct Background {
+    worker: Option<WorkerHandle>,
+    cache: Cache,
+    housekeeping: JoinHandle<()>,
+}
+
+impl App {
+    /// Opens everything and joins the parts. Runs the migrations that are missing.
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        // Fails when it has been done before, in this process: then it is done.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (clock, entropy) = (Clock::system(), Entropy::system());
+        secret::prepare_data_dir(&settings.server.data_dir)?;
+        let keys = Arc::new(secret::keys(&settings, &entropy)?);
+        let templates = Templates::load(settings.templates.dir.as_deref())?;
+        let database = Database::connect(&settings.database).await?;
+        let ran = database.migrate().await?;
+        if !ran.is_empty() {
+            log::info!("ran {} migration(s): {}", ran.len(), ran.join(", "));
+        }
+        database.align(&clock).await?;
+        let redis = match &settings.redis {
+            Some(redis) => Some(Redis::connect(redis).await?),
+            None => None,
+        };
+        let counters = Counters::default();
+        let queue = Queue::new(redis.clone(), counters.clone());
+        let from = &settings.mail.from.address;
+        let outbox = Outbox::new(queue.clone(), from, clock.clone(), entropy.clone(), counters.clone());
+        let transport = Transport::new(&settings.mail, &clock)?;
+        let worker = crate::mail::Parts {
+            database: database.clone(),
+            queue,
+            renderer: Renderer::new(
+                templates.clone(),
+                &settings.auth.product_name,
+                &settings.server.public_url,
+                keys.clone(),
+                settings.auth.methods,
+            ),
+            transport: transport.clone(),
+            settings: settings.mail.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            counters: counters.clone(),
+        };
+        let cache = Cache::new(redis.clone(), database.clone(), clock.clone());
+        let limiter = Limiter::new(redis.clone(), settings.limits.clone());
+        let issuer = settings.server.public_origin();
+        let auth = Auth::new(auth::Parts {
+            database: database.clone(),
+            cache: cache.clone(),
+            outbox,
+            access_tokens: AccessTokens::new(&keys, issuer, settings.session.access_token_lifetime)?,
+            keys,
+            passwords: PasswordHashing::new(&settings.auth.password, settings.auth.methods.password)?,
+            clock: clock.clone(),
+            entropy,
+            settings: settings.auth.clone(),
+            sessions: settings.session.clone(),
+        });
+        let metrics = Metrics::new()?;
+        observe(&metrics, &counters, &limiter, &cache, &database)?;
+        Ok(Self {
+            auth,
+            database,
+            clock,
+            settings,
+            cache,
+            limiter,
+            redis,
+            templates,
+            transport,
+            worker,
+            counters,
+            metrics,
+        })
+    }
+
+    /// Starts what runs beside HTTP: housekeeping, the cache's upkeep and, if `sends_mail`, the mail worker.
+    pub fn start_background(&self, sends_mail: bool) -> Background {
+        self.cache.spawn_background();
+        Background {
+            worker: sends_mail.then(|| Worker::spawn(self.worker.clone())),
+            cache: self.cache.clone(),
+            housekeeping: housekeeping::spawn(self.database.clone(), self.clock.clone(), self.limiter.clone()),
+        }
+    }
+
+    /// Listens, and starts everything.
+    pub fn start(mut self) -> Result<Running, StartError> {
+        let address = self.settings.server.bind;
+        let listen = |error| StartError::Listen { address, error };
+        let listener = TcpListener::bind(address).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        self.settings.server.bound_to(address);
+        let background = self.start_background(true);
+        let draining = Arc::new(AtomicBool::new(false));
+        let patience = self.settings.server.shutdown_timeout;
+        let site = Arc::new(Site {
+            auth: self.auth.clone(),
+            cache: self.cache,
+            limiter: self.limiter,
+            database: self.database.clone(),
+            redis: self.redis,
+            templates: self.templates,
+            dev_mailbox: self.transport.dev_mailbox().cloned(),
+            server: self.settings.server,
+            sessions: self.settings.session,
+            metrics: self.metrics,
+            clock: self.clock.clone(),
+            draining: draining.clone(),
+        });
+        let server = http::serve(site, listener).map_err(listen)?;
+        let handle = server.handle();
+        let served = tokio::spawn(server);
+        Ok(Running {
+            address,
+            auth: self.auth,
+            database: self.database,
+            clock: self.clock,
+            server: handle,
+            served,
+            background,
+            draining,
+            patience,
+        })
+    }
+
+    /// What mails have been through in this process.
+    pub fn mail_counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl Running {
+    /// Stops being ready, finishes the requests and the mails that are under way, and ends.
+    pub async fn stop(self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.server.stop(true).await;
+        if let Ok(Err(error)) = self.served.await {
+            log::error!("the HTTP server ended with an error: {error}");
+        }
+        self.background.stop(self.patience).await;
+    }
+}
+
+impl Background {
+    /// Finishes or gives back the mails that are under way, writes what is pending, and ends.
+    pub async fn stop(self, patience: Duration) {
+        if let Some(worker) = self.worker {
+            worker.shutdown(patience).await;
+        }
+        self.cache.shutdown().await;
+        self.housekeeping.abort();
+    }
+}
+
+/// Registers the figures that other parts keep themselves.
+fn observe(
+    metrics: &Metrics,
+    counters: &Counters,
+    limiter: &Limiter,
+    cache: &Cache,
+    database: &Database,
+) -> Result<(), MetricsError> {
+    let (counters, limiter, cache, database) = (counters.clone(), limiter.clone(), cache.clone(), database.clone());
+    metrics.observe(move || {
+        let (mail, limits, pool) = (counters.snapshot(), limiter.counters(), database.pool_state());
+        let mut readings = vec![
+            Reading::counter("gatepost_mail_accepted_total", "Mails committed.", mail.accepted),
+            Reading::counter("gatepost_mail_sent_total", "Mails that a relay took.", mail.sent),
+            Reading::counter("gatepost_mail_retried_total", "Attempts that failed for now.", mail.retried),
+            Reading::counter("gatepost_mail_dead_total", "Mails given up.", mail.dead),
+            Reading::counter("gatepost_mail_expired_total", "Mails no longer worth sending.", mail.expired),
+            Reading::counter("gatepost_mail_reclaimed_total", "Leases that ran out.", mail.reclaimed),
+            Reading::counter("gatepost_limiter_allowed_total", "Requests let through.", limits.allowed),
+            Reading::counter("gatepost_limiter_denied_total", "Requests refused.", limits.denied),
+            Reading::counter("gatepost_limiter_redis_total", "Decisions made by Redis.", limits.decided_by_redis),
+            Reading::counter("gatepost_limiter_local_total", "Decisions made here.", limits.decided_locally),
+            Reading::gauge("gatepost_database_connections", "Open connections.", pool.size.into()),
+            Reading::gauge("gatepost_database_connections_idle", "Idle connections.", pool.idle.into()),
+        ];
+        readings.extend(cache_readings(&cache));
+        readings
+    })
+}
+
+fn cache_readings(cache: &Cache) -> Vec<Reading> {
+    let stats = cache.stats();
+    vec![
+        Reading::counter("gatepost_cache_hits_total", "Look-ups that a cache answered.", stats.hits),
+        Reading::counter("gatepost_cache_misses_total", "Look-ups that the database answered.", stats.misses),
+        Reading::counter("gatepost_cache_errors_total", "Cache operations that failed.", stats.errors),
+        Reading::counter("gatepost_cache_invalidations_total", "Entries forgotten on a write.", stats.invalidations),
+    ]
+}

@@ -1,0 +1,347 @@
+//! What happens once a person has proved a mailbox or a password: the account is found or made, and what it may do
+//! decides what the person gets.
+
+use super::{Auth, AuthError, locks};
+use crate::domain::{
+    Digest, EmailAddress, Instant, MailContent, Origin, RefreshToken, Requested, Role, SecurityEvent, SessionId,
+    SessionToken, UserId, UserStatus, clock,
+};
+use crate::settings::Registration;
+use crate::store::{self, AuditEntry, Challenge, NewMail, NewUser, Session, StoreError, User};
+
+/// What a client wants to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// A session token in a cookie.
+    #[default]
+    Cookie,
+    /// An access token and a refresh token.
+    Token,
+}
+
+/// What a person who proved a mailbox gets.
+#[derive(Debug)]
+pub enum Admission {
+    /// In.
+    SignedIn(Box<SignedIn>),
+    /// The account waits for an admin.
+    Pending,
+    /// The account was turned down or banned.
+    Rejected,
+}
+
+/// A new session and what proves it.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who signed in.
+    pub user: User,
+    /// The session.
+    pub session: Session,
+    /// What the client holds from now on.
+    pub credentials: Credentials,
+    /// Where the person wanted to go.
+    pub next: Option<String>,
+}
+
+/// What proves a session.
+#[derive(Debug)]
+pub enum Credentials {
+    /// For a cookie.
+    Session(SessionToken),
+    /// For a client that keeps tokens.
+    Tokens {
+        /// A signed token (JWT) for the next quarter of an hour.
+        access: String,
+        /// Buys the next pair.
+        refresh: RefreshToken,
+    },
+}
+
+/// A session as it is about to be stored, with what proves it.
+struct Draft {
+    session: SessionId,
+    credentials: DraftCredentials,
+}
+
+enum DraftCredentials {
+    Session(SessionToken),
+    Refresh(RefreshToken),
+}
+
+/// How a transaction of admission ended.
+enum Standing {
+    In(Box<(User, Session)>),
+    Pending,
+    Rejected,
+}
+
+impl Auth {
+    /// Consumes `challenge` and admits its mailbox, in one transaction. `None` when somebody else was first.
+    pub(super) async fn admit(
+        &self,
+        challenge: &Challenge,
+        method: &str,
+        refund: Option<&str>,
+        mode: Mode,
+        origin: &Origin,
+    ) -> Result<Option<Admission>, AuthError> {
+        // Two challenges of one new mailbox may be answered at once; the second then finds the account of the first.
+        match self.try_admit(challenge, method, refund, mode, origin).await {
+            Err(AuthError::Taken(_) | AuthError::Store(StoreError::Taken(_))) => {
+                self.try_admit(challenge, method, refund, mode, origin).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_admit(
+        &self,
+        challenge: &Challenge,
+        method: &str,
+        refund: Option<&str>,
+        mode: Mode,
+        origin: &Origin,
+    ) -> Result<Option<Admission>, AuthError> {
+        let now = self.0.clock.now();
+        let draft = self.draft(mode);
+        let newcomer = self.newcomer(challenge, origin);
+        let mut mails: Vec<NewMail> = Vec::new();
+        let may_become_admin = self.0.settings.first_person_is_admin;
+        let configured_admin = self.is_configured_admin(&challenge.email);
+        let standing = {
+            let mails = &mut mails;
+            let draft = &draft;
+            store::transaction!(&self.0.database, async |conn, q| {
+                if q::challenges::consume(conn, challenge.id, now).await?.is_none() {
+                    return Ok(None);
+                }
+                if let Some(budget) = refund {
+                    q::guess_budgets::refund(conn, budget).await?;
+                }
+                let known = q::users::by_email(conn, &challenge.email).await?;
+                let is_new = known.is_none();
+                let mut user = match (known, &newcomer) {
+                    (Some(user), _) => user,
+                    (None, Some(newcomer)) => q::users::insert(conn, newcomer, now).await?,
+                    (None, None) => return Ok(Some(Standing::Rejected)),
+                };
+                let promote = if configured_admin {
+                    user.role != Role::Admin || user.status == UserStatus::Pending
+                } else if may_become_admin && user.role != Role::Admin {
+                    q::dialect::lock(conn, locks::ADMINS).await?;
+                    q::users::admins(conn).await?.is_empty()
+                } else {
+                    false
+                };
+                if promote && user.status != UserStatus::Banned {
+                    let (status, role) = (UserStatus::Approved, Role::Admin);
+                    user = q::users::set_standing(conn, user.id, status, role, now).await?.unwrap_or(user);
+                    q::audit::insert(conn, &self.audit_entry("user.became_admin", None, Some(user.id), origin, ""))
+                        .await?;
+                    log::warn!(user:% = user.id; "{:?} signed in and is an admin from now on", user.email);
+                }
+                if is_new {
+                    let entry = self.audit_entry("user.registered", Some(user.id), Some(user.id), origin, method);
+                    q::audit::insert(conn, &entry).await?;
+                    if user.status == UserStatus::Pending {
+                        let admins = q::users::admins(conn).await?;
+                        mails.extend(self.registration_notices(&user, &admins, origin, now)?);
+                    }
+                }
+                let standing = match user.status {
+                    UserStatus::Pending => Standing::Pending,
+                    UserStatus::Rejected | UserStatus::Banned => Standing::Rejected,
+                    UserStatus::Approved => {
+                        let (any, same) = q::sessions::known_device(conn, user.id, origin.device.as_str()).await?;
+                        if any && !same {
+                            mails.push(self.security_notice(&user, SecurityEvent::NewDevice, origin)?);
+                        }
+                        let session = self.new_session(draft, user.id, method, origin, now);
+                        q::sessions::insert(conn, &session).await?;
+                        if let DraftCredentials::Refresh(token) = &draft.credentials {
+                            q::refresh_tokens::insert(conn, token.digest(), session.id, now).await?;
+                        }
+                        q::audit::insert(conn, &self.session_started(&user, &session, origin)).await?;
+                        let user = q::users::record_sign_in(conn, user.id, now).await?;
+                        Standing::In(Box::new((user, session)))
+                    }
+                };
+                for mail in mails.iter() {
+                    q::outbox::insert(conn, mail).await?;
+                }
+                Ok::<_, StoreError>(Some(standing))
+            })?
+        };
+        self.0.outbox.enqueue(&mails).await;
+        let Some(standing) = standing else { return Ok(None) };
+        self.hand_over(standing, draft, challenge.next.clone()).await.map(Some)
+    }
+
+    /// Starts a session for an account whose password was right.
+    pub(super) async fn admit_known(
+        &self,
+        user: User,
+        method: &str,
+        budget: &str,
+        mode: Mode,
+        origin: &Origin,
+    ) -> Result<Admission, AuthError> {
+        match user.status {
+            UserStatus::Pending => return Ok(Admission::Pending),
+            UserStatus::Rejected | UserStatus::Banned => return Ok(Admission::Rejected),
+            UserStatus::Approved => {}
+        }
+        let now = self.0.clock.now();
+        let draft = self.draft(mode);
+        let session = self.new_session(&draft, user.id, method, origin, now);
+        let notice = self.security_notice(&user, SecurityEvent::NewDevice, origin)?;
+        let (user, is_new_device) = store::transaction!(&self.0.database, async |conn, q| {
+            q::guess_budgets::refund(conn, budget).await?;
+            let (any, same) = q::sessions::known_device(conn, user.id, origin.device.as_str()).await?;
+            q::sessions::insert(conn, &session).await?;
+            if let DraftCredentials::Refresh(token) = &draft.credentials {
+                q::refresh_tokens::insert(conn, token.digest(), session.id, now).await?;
+            }
+            q::audit::insert(conn, &self.session_started(&user, &session, origin)).await?;
+            if any && !same {
+                q::outbox::insert(conn, &notice).await?;
+            }
+            Ok::<_, StoreError>((q::users::record_sign_in(conn, user.id, now).await?, any && !same))
+        })?;
+        if is_new_device {
+            self.0.outbox.enqueue(&[notice]).await;
+        }
+        self.hand_over(Standing::In(Box::new((user, session))), draft, None).await
+    }
+
+    async fn hand_over(&self, standing: Standing, draft: Draft, next: Option<String>) -> Result<Admission, AuthError> {
+        let (user, session) = match standing {
+            Standing::Pending => return Ok(Admission::Pending),
+            Standing::Rejected => return Ok(Admission::Rejected),
+            Standing::In(parts) => *parts,
+        };
+        self.0.cache.forget_user(&user).await;
+        let credentials = match draft.credentials {
+            DraftCredentials::Session(token) => Credentials::Session(token),
+            DraftCredentials::Refresh(refresh) => {
+                Credentials::Tokens { access: self.issue_access_token(&user, &session)?, refresh }
+            }
+        };
+        Ok(Admission::SignedIn(Box::new(SignedIn { user, session, credentials, next })))
+    }
+
+    fn draft(&self, mode: Mode) -> Draft {
+        let credentials = match mode {
+            Mode::Cookie => DraftCredentials::Session(SessionToken::generate(&self.0.entropy)),
+            Mode::Token => DraftCredentials::Refresh(RefreshToken::generate(&self.0.entropy)),
+        };
+        Draft { session: SessionId::new(&self.0.clock, &self.0.entropy), credentials }
+    }
+
+    fn new_session(&self, draft: &Draft, user_id: UserId, method: &str, origin: &Origin, now: Instant) -> Session {
+        let token_digest: Option<Digest> = match &draft.credentials {
+            DraftCredentials::Session(token) => Some(token.digest()),
+            DraftCredentials::Refresh(_) => None,
+        };
+        Session {
+            id: draft.session,
+            user_id,
+            token_digest,
+            method: method.to_owned(),
+            address: origin.address_text(),
+            device: origin.device.as_str().to_owned(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            last_seen_at: now,
+            expires_at: now + clock::span(self.0.sessions.absolute_lifetime),
+            revoked_at: None,
+        }
+    }
+
+    /// The account that an unknown mailbox gets; `None` when registration is closed to it.
+    fn newcomer(&self, challenge: &Challenge, origin: &Origin) -> Option<NewUser> {
+        let email = &challenge.email;
+        let status = match &self.0.settings.registration {
+            _ if self.is_configured_admin(email) => UserStatus::Approved,
+            Registration::Open => UserStatus::Approved,
+            Registration::Approval => UserStatus::Pending,
+            Registration::Domains(domains) if domains.iter().any(|domain| domain == email.domain()) => {
+                UserStatus::Approved
+            }
+            Registration::Domains(_) => UserStatus::Pending,
+            Registration::Closed => return None,
+        };
+        Some(NewUser {
+            id: UserId::new(&self.0.clock, &self.0.entropy),
+            email: email.clone(),
+            name: challenge.name.clone(),
+            note: challenge.note.clone(),
+            locale: challenge.locale,
+            role: Role::User,
+            status,
+            address: origin.address_text(),
+            device: origin.device.as_str().to_owned(),
+        })
+    }
+
+    /// Whether the settings name this mailbox as an admin's.
+    pub(super) fn is_configured_admin(&self, email: &EmailAddress) -> bool {
+        self.0.settings.admins.iter().any(|admin| admin.key() == email.key())
+    }
+
+    fn session_started(&self, user: &User, session: &Session, origin: &Origin) -> AuditEntry {
+        let detail = format!("session {} by {}", session.id, session.method);
+        self.audit_entry("session.started", Some(user.id), Some(user.id), origin, detail)
+    }
+
+    /// A notice to every admin, those included who are named in the settings and have not signed in yet.
+    fn registration_notices(
+        &self,
+        applicant: &User,
+        admins: &[User],
+        origin: &Origin,
+        now: Instant,
+    ) -> Result<Vec<NewMail>, StoreError> {
+        let content = MailContent::RegistrationNotice {
+            user_id: applicant.id,
+            email: applicant.email.to_string(),
+            name: applicant.name.to_string(),
+            note: applicant.note.to_string(),
+            requested: Requested { device: origin.device.as_str().to_owned(), address: origin.address_text(), at: now },
+        };
+        let known = admins.iter().map(|admin| (&admin.email, admin.locale));
+        let named = self.0.settings.admins.iter().filter(|email| admins.iter().all(|a| a.email.key() != email.key()));
+        let recipients = known.chain(named.map(|email| (email, crate::domain::Language::English)));
+        recipients.map(|(email, locale)| self.mail(&content, email, locale)).collect()
+    }
+
+    /// Tells the owner of an account that something about its safety changed.
+    pub(super) fn security_notice(
+        &self,
+        user: &User,
+        event: SecurityEvent,
+        origin: &Origin,
+    ) -> Result<NewMail, StoreError> {
+        let requested = Requested {
+            device: origin.device.as_str().to_owned(),
+            address: origin.address_text(),
+            at: self.0.clock.now(),
+        };
+        self.mail(&MailContent::SecurityNotice { event, requested }, &user.email, user.locale)
+    }
+
+    /// A mail that nobody waits for at a screen: it is worth sending for three days.
+    pub(super) fn mail(
+        &self,
+        content: &MailContent,
+        recipient: &EmailAddress,
+        locale: crate::domain::Language,
+    ) -> Result<NewMail, StoreError> {
+        let until = self.in_future(std::time::Duration::from_secs(3 * 24 * 3600));
+        self.0
+            .outbox
+            .compose(content, recipient, locale, until)
+            .map_err(|error| StoreError::Setup(format!("a mail could not be composed: {error}")))
+    }
+}

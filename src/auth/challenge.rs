@@ -1,0 +1,253 @@
+//! Asking for a code or link, and answering with it.
+
+use std::time::Duration;
+
+use super::{Admission, Auth, AuthError, Mode};
+use crate::domain::{
+    ChallengeId, Digest, DisplayName, EmailAddress, FlowToken, Instant, KeyId, Language, LinkToken, MailContent,
+    NextPath, Note, OneTimeCode, Origin, Requested, clock,
+};
+use crate::settings;
+use crate::store::{self, Challenge};
+
+/// What a person asks with.
+#[derive(Debug)]
+pub struct ChallengeRequest {
+    /// The mailbox to be proved.
+    pub email: EmailAddress,
+    /// Where to go afterwards.
+    pub next: Option<NextPath>,
+    /// The language of the mail.
+    pub locale: Language,
+    /// The challenge whose mail should be sent again.
+    pub resend_of: Option<ChallengeId>,
+    /// The browser that asks.
+    pub flow: Option<Digest>,
+    /// Where the request came from.
+    pub origin: Origin,
+    /// What a registration says about the person.
+    pub registration: Option<Registration>,
+}
+
+/// What a person says when registering.
+#[derive(Clone, Debug, Default)]
+pub struct Registration {
+    /// What the person is called.
+    pub name: DisplayName,
+    /// What the person tells the admin.
+    pub note: Note,
+}
+
+/// The answer to a request: the same for every kind of address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuedChallenge {
+    /// Names the challenge when answering.
+    pub challenge_id: ChallengeId,
+    /// How long it can be answered, from now.
+    pub expires_in: Duration,
+    /// After how long a client should offer to send the mail again.
+    pub resend_in: Duration,
+}
+
+/// What the page behind a link shows before its button is pressed.
+#[derive(Clone, Debug)]
+pub struct LinkPreview {
+    /// The mailbox that the link proves.
+    pub email: EmailAddress,
+    /// Whether this is the browser that asked.
+    pub same_browser: bool,
+    /// Who asked.
+    pub requested: Requested,
+}
+
+impl Auth {
+    /// Accepts a request for a code or link: commits a challenge together with its mail, then queues the mail.
+    ///
+    /// Every address takes the same path. Where registration is closed and the address unknown, the mail is one that
+    /// has expired already, so the worker never sends it.
+    pub async fn request_challenge(&self, request: &ChallengeRequest) -> Result<IssuedChallenge, AuthError> {
+        let now = self.0.clock.now();
+        let reused = self.challenge_to_resend(request, now).await?;
+        let is_new = reused.is_none();
+        let challenge = reused.unwrap_or_else(|| self.new_challenge(request, now));
+        let mail_until = if self.gets_mail(&challenge.email).await? { challenge.expires_at } else { now };
+        let content = MailContent::SignIn {
+            challenge_id: challenge.id,
+            requested: Requested {
+                device: request.origin.device.as_str().to_owned(),
+                address: request.origin.address_text(),
+                at: now,
+            },
+        };
+        let mail = self
+            .0
+            .outbox
+            .compose(&content, &challenge.email, request.locale, mail_until)
+            .map_err(|error| AuthError::Internal(error.to_string()))?;
+        store::transaction!(&self.0.database, async |conn, q| {
+            if is_new {
+                q::challenges::insert(conn, &challenge).await?;
+            }
+            q::outbox::insert(conn, &mail).await
+        })?;
+        self.0.outbox.enqueue(&[mail]).await;
+        Ok(IssuedChallenge {
+            challenge_id: challenge.id,
+            expires_in: (challenge.expires_at - now).to_std().unwrap_or_default(),
+            resend_in: self.0.settings.resend_after,
+        })
+    }
+
+    fn new_challenge(&self, request: &ChallengeRequest, now: Instant) -> Challenge {
+        let registration = request.registration.clone().unwrap_or_default();
+        Challenge {
+            id: ChallengeId::new(&self.0.clock, &self.0.entropy),
+            key_id: self.0.keys.current_id().as_str().to_owned(),
+            email: request.email.clone(),
+            name: registration.name,
+            note: registration.note,
+            locale: request.locale,
+            next: request.next.as_ref().map(|next| next.as_str().to_owned()),
+            flow_digest: request.flow,
+            address: request.origin.address_text(),
+            device: request.origin.device.as_str().to_owned(),
+            attempts: 0,
+            created_at: now,
+            expires_at: now + clock::span(self.0.settings.challenge_lifetime),
+            consumed_at: None,
+        }
+    }
+
+    /// The challenge that a resend names, if it is still open and for the same mailbox. Its guesses stay counted: a
+    /// burnt one is mailed again as it is, for its link, and does not become guessable again.
+    async fn challenge_to_resend(
+        &self,
+        request: &ChallengeRequest,
+        now: Instant,
+    ) -> Result<Option<Challenge>, AuthError> {
+        let Some(id) = request.resend_of else { return Ok(None) };
+        let found = store::read!(&self.0.database, challenges::by_id(id))?;
+        Ok(found.filter(|challenge| {
+            challenge.email.key() == request.email.key()
+                && challenge.consumed_at.is_none()
+                && challenge.expires_at > now
+        }))
+    }
+
+    async fn gets_mail(&self, email: &EmailAddress) -> Result<bool, AuthError> {
+        if self.0.settings.registration != settings::Registration::Closed || self.is_configured_admin(email) {
+            return Ok(true);
+        }
+        Ok(store::read!(&self.0.database, users::by_email(email))?.is_some())
+    }
+
+    /// Answers a challenge with a code. The guess is counted and committed, for the challenge and for the account,
+    /// before the codes are compared; a right answer gives the account's guess back.
+    pub async fn verify_code(
+        &self,
+        id: ChallengeId,
+        code: &OneTimeCode,
+        mode: Mode,
+        origin: &Origin,
+    ) -> Result<Admission, AuthError> {
+        if !self.0.settings.methods.otp {
+            return Err(AuthError::MethodDisabled);
+        }
+        let now = self.0.clock.now();
+        let allowed = guesses(self.0.settings.guesses_per_challenge);
+        let Some(challenge) = store::update!(&self.0.database, challenges::count_guess(id, allowed, now))? else {
+            return Err(AuthError::InvalidCode);
+        };
+        let budget = self.guess_budget("code", &challenge.email);
+        self.spend_guess(&budget).await?;
+        let key = KeyId::stored(challenge.key_id.clone());
+        let right = self.0.keys.code(&key, challenge.id).is_some_and(|expected| expected.matches(code));
+        if !right {
+            log::info!(challenge:% = challenge.id, attempts = challenge.attempts; "a wrong code was entered");
+            return Err(AuthError::InvalidCode);
+        }
+        self.admit(&challenge, "otp", Some(&budget), mode, origin).await?.ok_or(AuthError::InvalidCode)
+    }
+
+    /// Answers a challenge with its link.
+    pub async fn verify_link(&self, token: &LinkToken, mode: Mode, origin: &Origin) -> Result<Admission, AuthError> {
+        if !self.0.settings.methods.magic_link {
+            return Err(AuthError::MethodDisabled);
+        }
+        let challenge = self.open_challenge_of(token).await?;
+        self.admit(&challenge, "magic_link", None, mode, origin).await?.ok_or(AuthError::InvalidLink)
+    }
+
+    /// What a link is about, without answering its challenge. `flow` is the browser's flow token.
+    pub async fn preview_link(&self, token: &LinkToken, flow: Option<&FlowToken>) -> Result<LinkPreview, AuthError> {
+        if !self.0.settings.methods.magic_link {
+            return Err(AuthError::MethodDisabled);
+        }
+        let challenge = self.open_challenge_of(token).await?;
+        Ok(LinkPreview {
+            same_browser: asked_by(&challenge, flow),
+            requested: Requested { device: challenge.device, address: challenge.address, at: challenge.created_at },
+            email: challenge.email,
+        })
+    }
+
+    /// The mailbox of a challenge, for the browser that asked for it and no other.
+    pub async fn challenged_mailbox(
+        &self,
+        id: ChallengeId,
+        flow: Option<&FlowToken>,
+    ) -> Result<Option<EmailAddress>, AuthError> {
+        let found = store::read!(&self.0.database, challenges::by_id(id))?;
+        Ok(found.filter(|challenge| asked_by(challenge, flow)).map(|challenge| challenge.email))
+    }
+
+    /// Whether a challenge can no longer be answered with a code: it is over, or out of guesses.
+    pub async fn is_burnt(&self, id: ChallengeId) -> Result<bool, AuthError> {
+        let (now, allowed) = (self.0.clock.now(), guesses(self.0.settings.guesses_per_challenge));
+        let found = store::read!(&self.0.database, challenges::by_id(id))?;
+        Ok(found.is_none_or(|challenge| {
+            challenge.attempts >= allowed || challenge.consumed_at.is_some() || challenge.expires_at <= now
+        }))
+    }
+
+    /// The open challenge behind a link whose MAC is right.
+    async fn open_challenge_of(&self, token: &LinkToken) -> Result<Challenge, AuthError> {
+        let found = store::read!(&self.0.database, challenges::by_id(token.challenge()))?;
+        let challenge = found.ok_or(AuthError::InvalidLink)?;
+        let key = KeyId::stored(challenge.key_id.clone());
+        let right = self.0.keys.link(&key, challenge.id).is_some_and(|expected| expected.matches(token));
+        let open = challenge.consumed_at.is_none() && challenge.expires_at > self.0.clock.now();
+        if right && open { Ok(challenge) } else { Err(AuthError::InvalidLink) }
+    }
+
+    /// Names the budget of failed guesses of a kind (`code`, `password`) for a mailbox.
+    pub(super) fn guess_budget(&self, kind: &str, email: &EmailAddress) -> String {
+        format!("{kind}:{}", self.mailbox_hash(email))
+    }
+
+    /// Counts one guess against the budget, and commits it.
+    pub(super) async fn spend_guess(&self, budget: &str) -> Result<(), AuthError> {
+        let now = self.0.clock.now();
+        let window = clock::span(self.0.settings.guess_window);
+        let allowed = guesses(self.0.settings.guesses_per_account);
+        let left = store::transaction!(&self.0.database, async |conn, q| {
+            q::guess_budgets::spend(conn, budget, allowed, window, now).await
+        })?;
+        if left {
+            return Ok(());
+        }
+        let started = store::read!(&self.0.database, guess_budgets::window_start(budget))?.unwrap_or(now);
+        Err(AuthError::TooManyGuesses { retry_after: (started + window - now).to_std().unwrap_or_default() })
+    }
+}
+
+fn asked_by(challenge: &Challenge, flow: Option<&FlowToken>) -> bool {
+    match (&challenge.flow_digest, flow) {
+        (Some(digest), Some(flow)) => digest.matches(&flow.digest()),
+        _ => false,
+    }
+}
+
+fn guesses(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,102 @@
+//! The use cases: what people, admins and clients do with Gatepost. No HTTP and no SQL.
+//!
+//! A sign-in's life: [`Auth::request_challenge`] commits a challenge and its mail together. The person answers with the
+//! code ([`Auth::verify_code`]: the guess is counted and committed, then compared) or with the link
+//! ([`Auth::verify_link`]). Either consumes the challenge in the same transaction that finds or makes the account and
+//! starts the session, so a crash leaves a challenge either unanswered or answered with its session in place.
+//! From then on [`Auth::authenticate`] recognises the session by its token, from the cache where it can, until it
+//! ends: by [`Auth::log_out`], by its lifetimes, or by an admin's decision about the account.
+
+mod access_token;
+mod admission;
+mod approval;
+mod audit;
+mod challenge;
+mod error;
+mod password;
+mod profile;
+mod refresh;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use access_token::AccessTokens;
+pub use admission::{Admission, Credentials, Mode, SignedIn};
+pub use approval::{UserPage, UserQuery};
+pub use challenge::{ChallengeRequest, IssuedChallenge, LinkPreview, Registration};
+pub use error::AuthError;
+pub use password::PasswordHashing;
+pub use refresh::Refreshed;
+pub use session::{Authenticated, Credential};
+
+use crate::cache::Cache;
+use crate::domain::{Clock, Entropy, Instant, KeyRing, clock};
+use crate::mail::Outbox;
+use crate::settings;
+use crate::store::Database;
+
+/// Everything that the use cases work with. Clones share it.
+#[derive(Clone)]
+pub struct Auth(Arc<Parts>);
+
+/// The parts of [`Auth`], named for its construction.
+pub struct Parts {
+    /// The truth.
+    pub database: Database,
+    /// What makes it fast.
+    pub cache: Cache,
+    /// Where mails are accepted.
+    pub outbox: Outbox,
+    /// Codes, links, hashes of subjects.
+    pub keys: Arc<KeyRing>,
+    /// Signs and checks access tokens.
+    pub access_tokens: AccessTokens,
+    /// Hashes passwords without starving anybody else.
+    pub passwords: PasswordHashing,
+    /// The database's time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// Who may sign in, and how.
+    pub settings: settings::Auth,
+    /// How long sessions last.
+    pub sessions: settings::Sessions,
+}
+
+impl Auth {
+    /// Joins the parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The settings that the use cases follow.
+    pub fn settings(&self) -> &settings::Auth {
+        &self.0.settings
+    }
+
+    /// The database's time.
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// A keyed hash of a mailbox, the same for its spellings: names it in shared stores without giving it away.
+    pub fn mailbox_hash(&self, email: &crate::domain::EmailAddress) -> String {
+        self.0.keys.subject_hash(email.key())
+    }
+
+    /// The public keys of access tokens.
+    pub fn jwks(&self) -> &serde_json::Value {
+        self.0.access_tokens.jwks()
+    }
+
+    fn in_future(&self, after: Duration) -> Instant {
+        self.0.clock.now() + clock::span(after)
+    }
+}
+
+/// Names of the locks that order transactions which must not overlap.
+mod locks {
+    /// Held while admins are made, unmade or counted.
+    pub(super) const ADMINS: i64 = i64::from_be_bytes(*b"gp admin");
+}

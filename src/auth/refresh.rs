@@ -1,0 +1,77 @@
+//! Refresh tokens: each buys one new pair. A second use after a short grace (a client may not have got the answer to
+//! its first) means that the token was copied, and ends the session (RFC 9700, 4.14.2).
+
+use super::{Auth, AuthError};
+use crate::domain::{Origin, RefreshToken, SecurityEvent, UserStatus, clock};
+use crate::store::{self, Session, StoreError, User};
+
+/// The next pair of tokens.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The next access token.
+    pub access: String,
+    /// The next refresh token.
+    pub refresh: RefreshToken,
+}
+
+enum Outcome {
+    Renewed(Box<(User, Session)>),
+    /// The session was ended, and its owner is told.
+    Reused(Box<Option<Session>>),
+    Invalid,
+}
+
+impl Auth {
+    /// Exchanges a refresh token for the next pair.
+    pub async fn refresh(&self, token: &RefreshToken, origin: &Origin) -> Result<Refreshed, AuthError> {
+        let now = self.0.clock.now();
+        let next = RefreshToken::generate(&self.0.entropy);
+        let grace = clock::span(self.0.sessions.refresh_grace);
+        let mut notice = None;
+        let outcome = {
+            let notice = &mut notice;
+            let next = &next;
+            store::transaction!(&self.0.database, async |conn, q| {
+                let Some(row) = q::refresh_tokens::replace(conn, token.digest(), now).await? else {
+                    return Ok(Outcome::Invalid);
+                };
+                let Some(session) = q::sessions::by_id(conn, row.session_id).await? else {
+                    return Ok(Outcome::Invalid);
+                };
+                let Some(user) = q::users::by_id(conn, session.user_id).await? else {
+                    return Ok(Outcome::Invalid);
+                };
+                if !self.is_alive(&session, now) || user.status != UserStatus::Approved {
+                    return Ok(Outcome::Invalid);
+                }
+                if row.replaced_at.is_some_and(|used| now - used > grace) {
+                    let ended = q::sessions::revoke(conn, user.id, session.id, now).await?;
+                    let detail = format!("session {}", session.id);
+                    let entry = self.audit_entry("session.refresh_reused", None, Some(user.id), origin, detail);
+                    q::audit::insert(conn, &entry).await?;
+                    let mail = self.security_notice(&user, SecurityEvent::RefreshTokenReused, origin)?;
+                    q::outbox::insert(conn, &mail).await?;
+                    *notice = Some(mail);
+                    return Ok(Outcome::Reused(Box::new(ended)));
+                }
+                q::refresh_tokens::insert(conn, next.digest(), session.id, now).await?;
+                q::sessions::touch(conn, session.id, &origin.address_text(), now).await?;
+                Ok::<_, StoreError>(Outcome::Renewed(Box::new((user, session))))
+            })?
+        };
+        match outcome {
+            Outcome::Renewed(parts) => {
+                let access = self.issue_access_token(&parts.0, &parts.1)?;
+                Ok(Refreshed { access, refresh: next })
+            }
+            Outcome::Reused(ended) => {
+                if let Some(session) = &*ended {
+                    self.0.cache.forget_session(session).await;
+                }
+                self.0.outbox.enqueue(notice.as_slice()).await;
+                Err(AuthError::InvalidRefreshToken)
+            }
+            Outcome::Invalid => Err(AuthError::InvalidRefreshToken),
+        }
+    }
+}

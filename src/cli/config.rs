@@ -1,0 +1,27 @@
+//! `config`: the settings in force.
+
+use super::{Cli, Failure};
+
+/// Prints every setting, with secrets hidden.
+pub(super) fn print(cli: &Cli) -> Result<(), Failure> {
+    let settings = cli.settings(false)?;
+    let effective = settings.effective();
+    if cli.json {
+        let rows: serde_json::Map<_, _> = effective
+            .iter()
+            .map(|row| {
+                (row.key.to_string(), serde_json::json!({ "value": row.value, "source": row.source.to_string() }))
+            })
+            .collect();
+        println!("{}", serde_json::Value::Object(rows));
+        return Ok(());
+    }
+    let width = effective.iter().map(|row| row.key.len()).max().unwrap_or(0);
+    for row in &effective {
+        println!("{:width$} = {}  # {}", row.key, row.value, row.source);
+    }
+    for note in &settings.notes {
+        eprintln!("note: {note}");
+    }
+    Ok(())
+}

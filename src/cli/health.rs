@@ -1,0 +1,42 @@
+//! `health`: asks the server of these settings whether it is ready, for containers that hold no `curl`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Cli, Failure};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks `/health/ready`.
+pub(super) async fn ask(cli: &Cli) -> Result<(), Failure> {
+    let mut address = cli.settings(false)?.server.bind;
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    let answer = tokio::time::timeout(PATIENCE, fetch(address))
+        .await
+        .map_err(|_| Failure::Failed(format!("no answer from {address} within {} s", PATIENCE.as_secs())))?
+        .map_err(|error| Failure::Failed(format!("no answer from {address}: {error}")))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let is_ready = head.split(' ').nth(1) == Some("200");
+    if cli.json || !is_ready {
+        println!("{body}");
+    } else {
+        println!("ready");
+    }
+    if is_ready { Ok(()) } else { Err(Failure::Failed(format!("{address} is not ready"))) }
+}
+
+async fn fetch(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    // A health answer is small; more is not one.
+    stream.take(64 * 1024).read_to_string(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,66 @@
+//! `serve` and `worker`: what runs until it is told to stop.
+
+use super::{Cli, Failure};
+use crate::app::App;
+use crate::settings::{Delivery, Settings};
+
+/// Runs the server until SIGTERM or SIGINT.
+pub(super) async fn serve(cli: &Cli) -> Result<(), Failure> {
+    let started = std::time::Instant::now();
+    let settings = cli.settings(true)?;
+    let (first_is_admin, admins) = (settings.auth.first_person_is_admin, settings.auth.admins.len());
+    let shows_mail = matches!(settings.mail.delivery, Delivery::DevMailbox);
+    let chosen_url = settings.server.public_url.clone();
+    let app = App::build(settings).await?;
+    let has_admin = !app.auth.admins().await?.is_empty();
+    let backend = app.database.backend();
+    let running = app.start()?;
+    let mut url = chosen_url;
+    if url.port() == Some(0) {
+        // A free port was asked for: this is the one that was found.
+        let _ = url.set_port(Some(running.address.port()));
+    }
+    let url = url.as_str().trim_end_matches('/').to_owned();
+    log::info!("ready after {} ms, with {backend}: open {url}", started.elapsed().as_millis());
+    if !has_admin && first_is_admin {
+        log::warn!("there is no admin yet: the first person to sign in at {url} becomes one");
+    } else if !has_admin && admins == 0 {
+        log::warn!("there is no admin yet: make one with `gatepost user promote ADDRESS`, or set GATEPOST_ADMINS");
+    }
+    if shows_mail {
+        log::info!("mails are not sent but shown at {url}/dev/mail; set SMTP_URL to send them");
+    }
+    wait_for_signal().await?;
+    log::info!("stopping: finishing requests and mails");
+    running.stop().await;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Runs a mail worker until SIGTERM or SIGINT.
+pub(super) async fn worker(cli: &Cli) -> Result<(), Failure> {
+    let settings: Settings = cli.settings(true)?;
+    if matches!(settings.mail.delivery, Delivery::DevMailbox) {
+        return Err(Failure::Wrong("a worker of its own needs an SMTP server: set SMTP_URL".to_owned()));
+    }
+    let patience = settings.server.shutdown_timeout;
+    let app = App::build(settings).await?;
+    let background = app.start_background(true);
+    log::info!("sending mails");
+    wait_for_signal().await?;
+    log::info!("stopping: finishing mails");
+    background.stop(patience).await;
+    log::info!("stopped");
+    Ok(())
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! What admins see of accounts, and decide about them.
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, present};
+use crate::auth::UserQuery;
+use crate::domain::{AdminAction, UserId, UserStatus};
+use crate::http::Site;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::{Admin, Client, Json};
+use crate::http::views::AdminUserView;
+
+/// Which accounts to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// `pending`, `approved`, `rejected` or `banned`.
+    pub status: Option<String>,
+    /// Part of an address, a name or a username.
+    pub search: Option<String>,
+    /// At most so many: 1 to 200, otherwise 50.
+    pub limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page of accounts.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct UsersView {
+    users: Vec<AdminUserView>,
+    /// Names the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// What an admin adds to a decision.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+pub struct DecisionNote {
+    /// Kept with the decision, and mailed on approval.
+    pub note: Option<String>,
+}
+
+/// Whom to invite.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub struct Invite {
+    /// The new account's address.
+    pub email: Option<String>,
+    /// What the person is called.
+    pub name: Option<String>,
+    /// The language of the invitation.
+    pub locale: Option<String>,
+}
+
+impl ListQuery {
+    /// The query, or what is wrong with it. An empty parameter counts as absent.
+    pub fn parse(&self) -> Result<UserQuery, ApiError> {
+        let mut fields = Fields::default();
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let status = given(&self.status).filter(|status| status != "all");
+        let parsed = status.as_deref().map(str::parse::<UserStatus>);
+        if matches!(parsed, Some(Err(_))) {
+            fields.wrong("status", "unknown_status", "Use pending, approved, rejected or banned.");
+        }
+        let cursor: Option<UserId> = given(&self.cursor).and_then(|cursor| fields.id("cursor", Some(&cursor)));
+        fields.finish()?;
+        Ok(UserQuery {
+            status: parsed.and_then(Result::ok),
+            search: given(&self.search).map(|search| search.chars().take(200).collect()),
+            cursor,
+            limit: self.limit.filter(|limit| (1..=200).contains(limit)).unwrap_or(50),
+        })
+    }
+}
+
+/// The action that a path names.
+pub fn action(text: &str) -> Result<AdminAction, ApiError> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| ApiError::not_found())
+}
+
+/// `GET /api/admin/users`
+pub async fn list(
+    site: web::Data<Site>,
+    _admin: Admin,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let page = site.auth.users(&query.parse()?).await?;
+    Ok(HttpResponse::Ok().json(UsersView {
+        users: page.users.iter().map(AdminUserView::from).collect(),
+        next_cursor: page.next.map(|next| next.to_string()),
+    }))
+}
+
+/// `GET /api/admin/users/{id}`
+pub async fn show(site: web::Data<Site>, _admin: Admin, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let id: UserId = id.parse().map_err(|_| ApiError::not_found())?;
+    let user = site.auth.user(id).await?.ok_or_else(ApiError::not_found)?;
+    Ok(HttpResponse::Ok().json(AdminUserView::from(&user)))
+}
+
+/// `POST /api/admin/users`
+pub async fn invite(
+    site: web::Data<Site>,
+    client: Client,
+    Admin(who): Admin,
+    Json(body): Json<Invite>,
+) -> Result<HttpResponse, ApiError> {
+    let mut fields = Fields::default();
+    let email = fields.email("email", body.email.as_deref());
+    let name = fields.name("name", body.name.as_deref());
+    let locale = fields.locale(body.locale.as_deref(), who.user.locale);
+    fields.finish()?;
+    let user = site.auth.invite(Some(&who.user), &present(email)?, &name, locale, &client.origin).await?;
+    Ok(HttpResponse::Created().json(AdminUserView::from(&user)))
+}
+
+/// `POST /api/admin/users/{id}/{action}`
+pub async fn decide(
+    site: web::Data<Site>,
+    client: Client,
+    Admin(who): Admin,
+    path: web::Path<(String, String)>,
+    body: web::Bytes,
+) -> Result<HttpResponse, ApiError> {
+    let (id, name) = path.into_inner();
+    let id: UserId = id.parse().map_err(|_| ApiError::not_found())?;
+    let action = action(&name)?;
+    let body: DecisionNote = if body.is_empty() {
+        DecisionNote::default()
+    } else {
+        let unreadable =
+            |error| ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {error}."));
+        serde_json::from_slice(&body).map_err(unreadable)?
+    };
+    let mut fields = Fields::default();
+    let note = fields.note("note", body.note.as_deref());
+    fields.finish()?;
+    let user = site.auth.decide(Some(&who.user), id, action, &note, &client.origin).await?;
+    Ok(HttpResponse::Ok().json(AdminUserView::from(&user)))
+}

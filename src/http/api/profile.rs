@@ -1,0 +1,75 @@
+//! The caller's own profile.
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Deserializer};
+
+use super::fields::Fields;
+use crate::domain::{DisplayName, Language, Phone, Username};
+use crate::http::error::{ApiError, FieldError};
+use crate::http::extract::{Client, Json, SignedIn};
+use crate::http::views::UserView;
+use crate::http::{Site, guard};
+use crate::store::ProfileChange;
+
+/// The fields to change. An absent field stays; an empty or null username or phone is removed.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+pub struct ProfileFields {
+    /// What the person is called.
+    pub name: Option<String>,
+    /// A short handle.
+    #[serde(default, deserialize_with = "present_or_null")]
+    #[schema(value_type = Option<String>)]
+    pub username: Option<Option<String>>,
+    /// A telephone number, `+49…`.
+    #[serde(default, deserialize_with = "present_or_null")]
+    #[schema(value_type = Option<String>)]
+    pub phone: Option<Option<String>>,
+    /// The language of mails.
+    pub locale: Option<String>,
+}
+
+/// Tells a field that is null from one that is absent.
+fn present_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
+}
+
+impl ProfileFields {
+    /// The change that the fields describe, or what is wrong with them.
+    pub fn change(&self) -> Result<ProfileChange, Vec<FieldError>> {
+        let mut fields = Fields::default();
+        let name = fields.checked("name", self.name.as_deref(), DisplayName::parse);
+        let mut optional = |field, value: &Option<Option<String>>| match value {
+            None => None,
+            Some(text) => Some(
+                text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(|text| (field, text.to_owned())),
+            ),
+        };
+        let username = optional("username", &self.username)
+            .map(|given| given.and_then(|(field, text)| fields.checked(field, Some(&text), Username::parse)));
+        let phone = optional("phone", &self.phone)
+            .map(|given| given.and_then(|(field, text)| fields.checked(field, Some(&text), Phone::parse)));
+        let locale = self.locale.as_deref().map(Language::from_tag);
+        if locale == Some(None) {
+            fields.wrong("locale", "unknown_locale", "Use en, de, fr, es, pt, ja or ar.");
+        }
+        let errors = fields.into_errors();
+        if errors.is_empty() {
+            Ok(ProfileChange { name, username, phone, locale: locale.flatten() })
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// `PUT /api/profile`
+pub async fn update(
+    site: web::Data<Site>,
+    client: Client,
+    SignedIn(who): SignedIn,
+    Json(body): Json<ProfileFields>,
+) -> Result<HttpResponse, ApiError> {
+    guard::call(&site, &client).await?;
+    let change = body.change().map_err(ApiError::invalid)?;
+    let user = site.auth.update_profile(&who, &change, &client.origin).await?;
+    Ok(HttpResponse::Ok().json(UserView::from(&user)))
+}

@@ -1,0 +1,98 @@
+//! Who is signed in, and on which devices.
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
+use serde::Serialize;
+
+use crate::auth::Authenticated;
+use crate::domain::SessionId;
+use crate::http::error::ApiError;
+use crate::http::extract::{Client, SignedIn};
+use crate::http::views::{DeviceView, SessionView, UserView};
+use crate::http::{Site, cookies};
+
+/// Who is signed in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoView {
+    user: UserView,
+    session: SessionView,
+}
+
+/// The devices of a person.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct DevicesView {
+    sessions: Vec<DeviceView>,
+}
+
+/// How many sessions were ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct EndedView {
+    ended: usize,
+}
+
+/// `GET /api/auth/validate`
+pub async fn validate(SignedIn(who): SignedIn) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    identify(&mut response, &who);
+    response.json(WhoView { user: (&who.user).into(), session: (&who.session).into() })
+}
+
+/// Adds the headers by which applications behind a proxy learn who is asking.
+pub fn identify(response: &mut HttpResponseBuilder, who: &Authenticated) {
+    let user = &who.user;
+    let handle = user.username.as_ref().map_or(user.email.as_str(), |username| username.as_str());
+    let id = user.id.to_string();
+    let values = [
+        ("remote-user", handle),
+        ("remote-email", user.email.as_str()),
+        ("remote-name", user.name.as_str()),
+        ("remote-groups", user.role.as_str()),
+        ("x-gatepost-user-id", &id),
+    ];
+    for (name, value) in values {
+        // Header values may hold any bytes but controls; names were checked for those when they were stored.
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            response.insert_header((HeaderName::from_static(name), value));
+        }
+    }
+}
+
+/// `GET /api/auth/me`
+pub async fn me(SignedIn(who): SignedIn) -> HttpResponse {
+    HttpResponse::Ok().json(UserView::from(&who.user))
+}
+
+/// `POST /api/auth/logout`
+pub async fn logout(site: web::Data<Site>, client: Client, SignedIn(who): SignedIn) -> Result<HttpResponse, ApiError> {
+    site.auth.log_out(&who, &client.origin).await?;
+    Ok(HttpResponse::NoContent().cookie(cookies::no_session(&site)).finish())
+}
+
+/// `GET /api/sessions`
+pub async fn list(site: web::Data<Site>, SignedIn(who): SignedIn) -> Result<HttpResponse, ApiError> {
+    let sessions = site.auth.sessions(who.user.id).await?;
+    let view = |session| DeviceView::new(session, who.session.id);
+    Ok(HttpResponse::Ok().json(DevicesView { sessions: sessions.iter().map(view).collect() }))
+}
+
+/// `DELETE /api/sessions/{id}`
+pub async fn end(
+    site: web::Data<Site>,
+    client: Client,
+    SignedIn(who): SignedIn,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let id: SessionId = id.parse().map_err(|_| ApiError::not_found())?;
+    site.auth.end_session(&who, id, &client.origin).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `DELETE /api/sessions`
+pub async fn end_others(
+    site: web::Data<Site>,
+    client: Client,
+    SignedIn(who): SignedIn,
+) -> Result<HttpResponse, ApiError> {
+    let ended = site.auth.end_other_sessions(&who, &client.origin).await?;
+    Ok(HttpResponse::Ok().json(EndedView { ended }))
+}

@@ -1,0 +1,323 @@
+//! What handlers ask for in their signatures. Who may call a handler is such a type, so it cannot be forgotten.
+
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+
+use super::error::{ApiError, Code};
+use super::{Site, cookies};
+use crate::auth::{Authenticated, Credential};
+use crate::domain::{Device, Language, Origin, Role, SessionToken};
+
+type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+
+fn site(request: &HttpRequest) -> Result<&web::Data<Site>, ApiError> {
+    request.app_data::<web::Data<Site>>().ok_or_else(|| ApiError::internal("the handlers have no site"))
+}
+
+/// Where the request comes from, and in which language its sender reads.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Address and device.
+    pub origin: Origin,
+    /// From `Accept-Language`.
+    pub language: Language,
+}
+
+impl FromRequest for Client {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(site(request).map(|site| {
+            let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+            let device = Device::describe(header(USER_AGENT));
+            let address = client_address(request, &site.server.trusted_proxies);
+            let accepted = header(actix_web::http::header::ACCEPT_LANGUAGE).unwrap_or_default();
+            Self { origin: Origin { address, device }, language: Language::negotiate(accepted) }
+        }))
+    }
+}
+
+/// The client's address: the peer's, unless the peer is a trusted proxy; then the rightmost address of
+/// `X-Forwarded-For` that is not one. What stands further left anybody could have written.
+fn client_address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
+    let unknown = IpAddr::from([0, 0, 0, 0]);
+    let peer = request.peer_addr().map_or(unknown, |peer| peer.ip().to_canonical());
+    forwarded_address(peer, request.headers(), trusted)
+}
+
+fn forwarded_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let mut client = peer;
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+    for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        // What is not an address was not written by a proxy that can be trusted: stop at the last one that was.
+        let Some(address) = parse_forwarded(entry.trim()) else { return client };
+        client = address;
+        if !is_trusted(&address) {
+            return client;
+        }
+    }
+    client
+}
+
+/// An address as proxies write it: `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]:443`.
+fn parse_forwarded(entry: &str) -> Option<IpAddr> {
+    let address = entry
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok())?;
+    Some(address.to_canonical())
+}
+
+/// Whether the request, by what its browser says of it, comes from this site's own pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// From this site, or typed by the person.
+    SameOrigin,
+    /// From another site.
+    CrossSite,
+    /// Not said: no browser, or a very old one.
+    Unknown,
+}
+
+impl Provenance {
+    /// Reads `Sec-Fetch-Site`, which scripts cannot set, and where it is missing `Origin`.
+    pub fn of(headers: &HeaderMap, public_origin: &str) -> Self {
+        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+        match (header("sec-fetch-site"), header("origin")) {
+            (Some("same-origin" | "none"), _) => Self::SameOrigin,
+            (Some(_), _) => Self::CrossSite,
+            (None, Some(origin)) if origin == public_origin => Self::SameOrigin,
+            (None, Some(_)) => Self::CrossSite,
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
+/// A signed-in person. Extracting it answers 401 to everybody else, and 403 to a cookie-authenticated write that is
+/// not known to come from this site.
+#[derive(Clone, Debug)]
+pub struct SignedIn(pub Authenticated);
+
+/// A signed-in admin. Extracting it answers 403 to other people.
+#[derive(Clone, Debug)]
+pub struct Admin(pub Authenticated);
+
+/// The person who looks at a page, if signed in.
+#[derive(Clone, Debug)]
+pub struct Viewer(pub Option<Authenticated>);
+
+enum Carrier {
+    Cookie,
+    Header,
+}
+
+/// What the request shows to be recognised. A bearer token wins over a cookie.
+fn credential(request: &HttpRequest) -> Option<(Credential, Carrier)> {
+    if let Some(value) = request.headers().get(AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let token = token.trim();
+        let credential = match SessionToken::parse(token) {
+            Some(token) => Credential::Session(token),
+            None if token.len() <= 4096 => Credential::Access(token.to_owned()),
+            None => return None,
+        };
+        return Some((credential, Carrier::Header));
+    }
+    cookies::session_token(request).map(|token| (Credential::Session(token), Carrier::Cookie))
+}
+
+async fn authenticate(request: HttpRequest) -> Result<Authenticated, ApiError> {
+    let unauthorized = || ApiError {
+        headers: vec![("WWW-Authenticate", "Bearer".to_owned())],
+        ..ApiError::new(Code::Unauthorized, "Sign in, or send a valid token.")
+    };
+    let site = site(&request)?;
+    let (credential, carrier) = credential(&request).ok_or_else(unauthorized)?;
+    let writes = !request.method().is_safe();
+    let same_origin = Provenance::of(request.headers(), &site.server.public_origin()) == Provenance::SameOrigin;
+    if matches!(carrier, Carrier::Cookie) && writes && !same_origin {
+        let detail = "A write with a session cookie needs an Origin or Sec-Fetch-Site header of this site.";
+        return Err(ApiError::new(Code::CrossSite, detail));
+    }
+    let client = Client::extract(&request).await?;
+    site.auth.authenticate(&credential, &client.origin).await?.ok_or_else(unauthorized)
+}
+
+impl FromRequest for SignedIn {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { authenticate(request).await.map(Self) })
+    }
+}
+
+impl FromRequest for Admin {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let who = authenticate(request).await?;
+            if who.user.role == Role::Admin {
+                Ok(Self(who))
+            } else {
+                Err(ApiError::new(Code::Forbidden, "This is for admins."))
+            }
+        })
+    }
+}
+
+impl FromRequest for Viewer {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            match authenticate(request).await {
+                Ok(who) => Ok(Self(Some(who))),
+                Err(error) if error.code.status().is_client_error() => Ok(Self(None)),
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+/// A JSON body. Anything else is refused with a reason; unknown fields are passed over.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = body(request, payload, "application/json");
+        Box::pin(async move {
+            serde_json::from_slice(&body.await?).map(Self).map_err(|error| {
+                ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {error}."))
+            })
+        })
+    }
+}
+
+/// A form posted by one of this site's own pages; one posted from anywhere else is refused.
+#[derive(Debug)]
+pub struct PageForm<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for PageForm<T> {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let provenance = site(request).map(|site| Provenance::of(request.headers(), &site.server.public_origin()));
+        let body = body(request, payload, "application/x-www-form-urlencoded");
+        Box::pin(async move {
+            if provenance? != Provenance::SameOrigin {
+                return Err(ApiError::new(Code::CrossSite, "This form was not sent from one of this site's pages."));
+            }
+            let body = body.await?;
+            let pairs = url::form_urlencoded::parse(&body).into_owned().collect::<Vec<_>>();
+            serde_json::to_value(pairs.into_iter().collect::<std::collections::BTreeMap<_, _>>())
+                .and_then(serde_json::from_value)
+                .map(Self)
+                .map_err(|error| ApiError::new(Code::InvalidRequest, format!("The form cannot be read: {error}.")))
+        })
+    }
+}
+
+/// The body, if it is of `content_type` and within the limit.
+fn body(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    content_type: &'static str,
+) -> impl Future<Output = Result<web::Bytes, ApiError>> + use<> {
+    let header = request.headers().get(CONTENT_TYPE).cloned();
+    let given = request.content_type().to_ascii_lowercase();
+    let fits = header.is_none() || given == content_type;
+    let bytes = web::Bytes::from_request(request, payload);
+    async move {
+        if !fits {
+            return Err(ApiError::new(Code::UnsupportedMediaType, format!("Send the body as {content_type}.")));
+        }
+        bytes.await.map_err(|error| match error.as_response_error().status_code().as_u16() {
+            413 => ApiError::new(Code::TooLarge, "The body is too large."),
+            _ => ApiError::new(Code::InvalidRequest, "The body could not be read."),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    fn address(peer: &str, forwarded: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let lines: Vec<_> = forwarded.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        forwarded_address(peer.parse().unwrap(), &headers(&lines), &trusted).to_string()
+    }
+
+    #[test]
+    fn an_untrusted_peer_cannot_choose_its_address() {
+        assert_eq!(address("203.0.113.9", &["1.2.3.4"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_trusted_proxys_word_is_read_from_the_right() {
+        assert_eq!(address("10.0.0.1", &["1.2.3.4, 203.0.113.9"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4", "203.0.113.9, 10.0.0.7"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9:1234"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4, rubbish, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn provenance_follows_what_scripts_cannot_forge() {
+        let of = |lines: &[(&'static str, &str)]| Provenance::of(&headers(lines), "https://a.example");
+        assert_eq!(of(&[("sec-fetch-site", "same-origin"), ("origin", "null")]), Provenance::SameOrigin);
+        assert_eq!(of(&[("sec-fetch-site", "cross-site"), ("origin", "https://a.example")]), Provenance::CrossSite);
+        assert_eq!(of(&[("sec-fetch-site", "same-site")]), Provenance::CrossSite);
+        assert_eq!(of(&[("origin", "https://a.example")]), Provenance::SameOrigin);
+        assert_eq!(of(&[("origin", "null")]), Provenance::CrossSite);
+        assert_eq!(of(&[("origin", "https://a.example.evil")]), Provenance::CrossSite);
+        assert_eq!(of(&[]), Provenance::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn no_forwarded_header_panics(line in "[ -~]{0,200}") {
+            let _ = address("10.0.0.1", &[&line]);
+        }
+    }
+}

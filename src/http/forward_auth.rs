@@ -1,0 +1,49 @@
+//! Asks from reverse proxies: may this request pass, and who makes it?
+//!
+//! nginx's `auth_request` wants 200 or 401. Traefik's `ForwardAuth` and Caddy's `forward_auth` send along what the
+//! browser asked for (`X-Forwarded-Method/Proto/Host/Uri`) and hand our answer to it, so a person who is not signed in
+//! is sent to the sign-in page, and back afterwards if the operator listed the application's origin.
+
+use actix_web::http::header::{ACCEPT, LOCATION};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::Site;
+use super::api::session::identify;
+use super::error::{ApiError, Code};
+use super::extract::Viewer;
+use crate::domain::NextPath;
+
+/// `GET /forward-auth`
+pub async fn forward_auth(
+    site: web::Data<Site>,
+    request: HttpRequest,
+    Viewer(viewer): Viewer,
+) -> Result<HttpResponse, ApiError> {
+    if let Some(who) = viewer {
+        let mut response = HttpResponse::Ok();
+        identify(&mut response, &who);
+        return Ok(response.finish());
+    }
+    let Some(wanted) = wanted(&request) else {
+        return Err(ApiError::new(Code::Unauthorized, "Sign in, or send a valid token."));
+    };
+    let mut login = site.server.public_url.clone();
+    login.set_path("/login");
+    if let Some(next) = NextPath::parse(&wanted, &site.server.redirect_origins) {
+        login.query_pairs_mut().append_pair("next", next.as_str());
+    }
+    Ok(HttpResponse::Found().insert_header((LOCATION, login.as_str())).finish())
+}
+
+/// The page that a browser asked the proxy for, if a person can be sent to sign in instead: only for a page that is
+/// merely looked at.
+fn wanted(request: &HttpRequest) -> Option<String> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let looks = matches!(header("x-forwarded-method")?, "GET" | "HEAD");
+    let is_page = request.headers().get(ACCEPT).is_none_or(|accept| {
+        accept.to_str().is_ok_and(|accept| accept.contains("text/html") || accept.contains("*/*"))
+    });
+    let (proto, host) = (header("x-forwarded-proto")?, header("x-forwarded-host")?);
+    let uri = header("x-forwarded-uri").unwrap_or("/");
+    (looks && is_page).then(|| format!("{proto}://{host}{uri}"))
+}

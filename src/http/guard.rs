@@ -1,0 +1,61 @@
+//! The limiter in front of the routes that strangers may use.
+
+use super::Site;
+use super::error::{ApiError, Code};
+use super::extract::Client;
+use crate::domain::EmailAddress;
+use crate::limit::{Check, Decision, PolicyName, headers, subject};
+
+/// The headers that tell a client its limits.
+pub type LimitHeaders = Vec<(&'static str, String)>;
+
+/// May this client ask for a mail to this address?
+pub async fn request(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
+    decide(site, vec![mailbox(site, PolicyName::OtpRequestEmail, email), address(PolicyName::RequestAddress, client)])
+        .await
+}
+
+/// May this client register this address?
+pub async fn register(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
+    let checks = vec![
+        mailbox(site, PolicyName::OtpRequestEmail, email),
+        address(PolicyName::RequestAddress, client),
+        address(PolicyName::RegisterAddress, client),
+    ];
+    decide(site, checks).await
+}
+
+/// May this client try a code or a link?
+pub async fn verify(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
+    decide(site, vec![address(PolicyName::VerifyAddress, client)]).await
+}
+
+/// May this client try a password of this address?
+pub async fn login(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
+    decide(site, vec![mailbox(site, PolicyName::LoginEmail, email), address(PolicyName::LoginAddress, client)]).await
+}
+
+/// May this client make another call of the ordinary kind?
+pub async fn call(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
+    decide(site, vec![address(PolicyName::ApiAddress, client)]).await
+}
+
+fn mailbox(site: &Site, policy: PolicyName, email: &EmailAddress) -> Check {
+    Check::new(policy, site.auth.mailbox_hash(email))
+}
+
+fn address(policy: PolicyName, client: &Client) -> Check {
+    Check::new(policy, subject::address(client.origin.address))
+}
+
+async fn decide(site: &Site, checks: Vec<Check>) -> Result<LimitHeaders, ApiError> {
+    let decision = site.limiter.check(&checks).await;
+    match &decision {
+        Decision::Allowed(_) => Ok(headers(&decision)),
+        Decision::Denied { retry_after, .. } => {
+            let seconds = retry_after.as_secs().max(1);
+            let detail = format!("Try again in {seconds} seconds.");
+            Err(ApiError { headers: headers(&decision), ..ApiError::new(Code::RateLimited, detail) })
+        }
+    }
+}

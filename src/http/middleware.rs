@@ -1,0 +1,158 @@
+//! What happens around every request: an id, a look at where it comes from, headers, figures, and the bodies of errors.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+
+use super::error::{ApiError, Code};
+use super::extract::Provenance;
+use super::{Site, pages};
+use crate::domain::Entropy;
+
+/// Names the request in answers and in the log.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Runs `next` for `request`. Every error of a handler becomes an answer here.
+pub async fn around(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let Some(site) = request.app_data::<web::Data<Site>>().cloned() else {
+        return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
+    };
+    let id = Entropy::system().uuid_v7(site.clock.now()).to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    site.metrics.in_flight.inc();
+    let response = if is_foreign_write(&request, &site) {
+        let detail = "Another site caused this request. Open the page here and try again.";
+        let error = ApiError::new(Code::CrossSite, detail);
+        ServiceResponse::new(request.into_parts().0, HttpResponse::from_error(error))
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    site.metrics.in_flight.dec();
+    let (http, inner) = response.into_parts();
+    let inner = match inner.error().map(told) {
+        Some(error) => answer(&http, &site, &error, &id).await,
+        None => inner,
+    };
+    let mut response = ServiceResponse::new(http.clone(), inner);
+    finish(&mut response, &site, &id);
+    let route = http.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let status = response.status();
+    let elapsed = started.elapsed();
+    site.metrics.requests.with_label_values(&[route.as_str(), http.method().as_str(), status.as_str()]).inc();
+    site.metrics.request_seconds.with_label_values(&[route.as_str()]).observe(elapsed.as_secs_f64());
+    // The route, not the path: a path or query may hold a token.
+    log::debug!(request_id = id.as_str(), status = status.as_u16(), ms = elapsed.as_millis() as u64;
+        "{} {route}", http.method());
+    Ok(response)
+}
+
+/// A write that another site's page caused. Requests that do not say where they come from are no browser's; those that
+/// carry a cookie are looked at more strictly by the extractors.
+fn is_foreign_write(request: &ServiceRequest, site: &Site) -> bool {
+    !request.method().is_safe()
+        && Provenance::of(request.headers(), &site.server.public_origin()) == Provenance::CrossSite
+}
+
+/// The error as one of ours; actix's own (a malformed path, say) keep their status.
+fn told(error: &Error) -> ApiError {
+    if let Some(error) = error.as_error::<ApiError>() {
+        return ApiError {
+            code: error.code,
+            detail: error.detail.clone(),
+            errors: error.errors.clone(),
+            headers: error.headers.clone(),
+            cause: error.cause.clone(),
+        };
+    }
+    match error.as_response_error().status_code().as_u16() {
+        404 => ApiError::not_found(),
+        405 => ApiError::new(Code::MethodNotAllowed, "The method is not allowed here."),
+        413 => ApiError::new(Code::TooLarge, "The body is too large."),
+        415 => ApiError::new(Code::UnsupportedMediaType, "The content type is not supported."),
+        400..=499 => ApiError::new(Code::InvalidRequest, "The request cannot be read."),
+        _ => ApiError::internal(error),
+    }
+}
+
+/// The answer that tells an error: a page for people, problem+json for programs.
+async fn answer(request: &actix_web::HttpRequest, site: &web::Data<Site>, error: &ApiError, id: &str) -> HttpResponse {
+    if let Some(cause) = &error.cause {
+        let route = request.match_pattern().unwrap_or_default();
+        log::error!(request_id = id, code = error.code.as_str(); "{} {route}: {cause}", request.method());
+    }
+    let mut response = HttpResponse::build(error.code.status());
+    for (name, value) in &error.headers {
+        response.insert_header((*name, value.as_str()));
+    }
+    if wants_page(request) {
+        if error.code == Code::Unauthorized {
+            return pages::to_login(request);
+        }
+        if let Ok(page) = pages::error(request, site, error, id).await {
+            return response.content_type("text/html; charset=utf-8").body(page);
+        }
+    }
+    match serde_json::to_string(&error.problem(id)) {
+        Ok(body) => response.content_type("application/problem+json").body(body),
+        Err(_) => response.finish(),
+    }
+}
+
+fn wants_page(request: &actix_web::HttpRequest) -> bool {
+    const FOR_PROGRAMS: [&str; 6] = ["/api/", "/health", "/metrics", "/openapi.json", "/.well-known/", "/forward-auth"];
+    let accepts_html = request
+        .headers()
+        .get(actix_web::http::header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    accepts_html && !FOR_PROGRAMS.iter().any(|prefix| request.path().starts_with(prefix))
+}
+
+/// The headers that every answer has.
+fn finish(response: &mut ServiceResponse<BoxBody>, site: &Site, id: &str) {
+    let is_page = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("text/html"));
+    let https = site.server.public_url.scheme() == "https";
+    let redirects = site.server.redirect_origins.join(" ");
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &str| {
+        if !headers.contains_key(&name)
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
+            headers.insert(name, value);
+        }
+    };
+    set(HeaderName::from_static("x-request-id"), id);
+    set(HeaderName::from_static("x-content-type-options"), "nosniff");
+    set(HeaderName::from_static("x-frame-options"), "DENY");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    // Not no-referrer: with it browsers send `Origin: null` with this site's own forms.
+    set(HeaderName::from_static("referrer-policy"), "same-origin");
+    set(HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
+    set(CACHE_CONTROL, "no-store");
+    if https {
+        set(HeaderName::from_static("strict-transport-security"), "max-age=63072000; includeSubDomains");
+    }
+    let policy = if is_page {
+        format!(
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self' \
+             {redirects}; base-uri 'none'; frame-ancestors 'none'"
+        )
+    } else {
+        "default-src 'none'; frame-ancestors 'none'".to_owned()
+    };
+    set(CONTENT_SECURITY_POLICY, &policy);
+}

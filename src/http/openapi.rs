@@ -1,0 +1,16 @@
+//! The `OpenAPI` document of the API, and its reading for people.
+
+use actix_web::HttpResponse;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+
+/// `GET /openapi.json`
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().json(json!({}))
+}
+
+/// What the page `/docs` shows.
+pub fn reference() -> Result<Value, ApiError> {
+    Ok(json!({}))
+}

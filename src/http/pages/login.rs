@@ -1,0 +1,321 @@
+//! The sign-in flow: address, code or link, done.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{field_errors, page, query, see_other, time};
+use crate::auth::{Admission, AuthError, ChallengeRequest, Credentials, Mode};
+use crate::domain::{ChallengeId, LinkToken, NextPath, OneTimeCode};
+use crate::http::api::fields::Fields;
+use crate::http::api::sign_in::counted;
+use crate::http::error::{ApiError, Code};
+use crate::http::extract::{Client, PageForm, Viewer};
+use crate::http::{Site, cookies, guard};
+
+/// The address form.
+#[derive(Deserialize)]
+pub struct LoginForm {
+    email: Option<String>,
+    next: Option<String>,
+    challenge_id: Option<String>,
+}
+
+/// The password form.
+#[derive(Deserialize)]
+pub struct PasswordForm {
+    email: Option<String>,
+    password: Option<String>,
+    next: Option<String>,
+}
+
+/// The code form.
+#[derive(Deserialize)]
+pub struct CodeForm {
+    challenge_id: Option<String>,
+    code: Option<String>,
+    next: Option<String>,
+}
+
+/// The button behind a link.
+#[derive(Deserialize)]
+pub struct LinkForm {
+    token: Option<String>,
+}
+
+/// `GET /`: to the account, or to the sign-in page.
+pub async fn root(Viewer(viewer): Viewer) -> HttpResponse {
+    see_other(if viewer.is_some() { "/account" } else { "/login" })
+}
+
+/// `GET /login`
+pub async fn show(site: web::Data<Site>, http: HttpRequest, Viewer(viewer): Viewer) -> Result<HttpResponse, ApiError> {
+    let next = safe_next(&site, query(&http, "next").as_deref());
+    if viewer.is_some() {
+        return Ok(see_other(next.as_ref().map_or("/account", NextPath::as_str)));
+    }
+    login_page(&site, &http, StatusCode::OK, &LoginState { next: next.as_ref(), ..LoginState::default() })
+}
+
+#[derive(Default)]
+struct LoginState<'a> {
+    email: Option<&'a str>,
+    next: Option<&'a NextPath>,
+    error: Option<&'a str>,
+    field_errors: Option<Value>,
+}
+
+fn login_page(
+    site: &Site,
+    http: &HttpRequest,
+    status: StatusCode,
+    state: &LoginState<'_>,
+) -> Result<HttpResponse, ApiError> {
+    let context = json!({
+        "email": state.email,
+        "next": state.next.map(NextPath::as_str),
+        "error": state.error,
+        "field_errors": state.field_errors.clone().unwrap_or_else(|| json!({})),
+    });
+    page(site, http, None, status, ("login", "Sign in"), context)
+}
+
+fn safe_next(site: &Site, text: Option<&str>) -> Option<NextPath> {
+    NextPath::parse(text?, &site.server.redirect_origins)
+}
+
+/// `POST /login`: asks for a mail, or for the same mail again.
+pub async fn request(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    client: Client,
+    PageForm(form): PageForm<LoginForm>,
+) -> Result<HttpResponse, ApiError> {
+    let next = safe_next(&site, form.next.as_deref());
+    let mut fields = Fields::default();
+    let email = fields.email("email", form.email.as_deref());
+    let state = LoginState { email: form.email.as_deref(), next: next.as_ref(), ..LoginState::default() };
+    let Some(email) = email else {
+        let errors = field_errors(&fields.into_errors());
+        return login_page(&site, &http, StatusCode::BAD_REQUEST, &LoginState { field_errors: Some(errors), ..state });
+    };
+    if !site.auth.settings().methods.otp && !site.auth.settings().methods.magic_link {
+        return Err(AuthError::MethodDisabled.into());
+    }
+    if let Err(error) = guard::request(&site, &client, &email).await {
+        return limited(error, |error| {
+            login_page(&site, &http, error.code.status(), &LoginState { error: Some(&told(error)), ..state })
+        });
+    }
+    let resend_of: Option<ChallengeId> = form.challenge_id.as_deref().and_then(|id| id.parse().ok());
+    let (flow, cookie) = cookies::flow(&http, &site);
+    let request = ChallengeRequest {
+        email,
+        next: next.clone(),
+        locale: client.language,
+        resend_of,
+        flow: Some(flow.digest()),
+        origin: client.origin,
+        registration: None,
+    };
+    let issued = site.auth.request_challenge(&request).await?;
+    let mut location = format!("/login/code?challenge={}", issued.challenge_id);
+    if resend_of.is_some() {
+        location.push_str("&notice=resent");
+    }
+    if let Some(next) = &next {
+        location.push_str("&next=");
+        location.extend(url::form_urlencoded::byte_serialize(next.as_str().as_bytes()));
+    }
+    let mut response = see_other(&location);
+    response.add_cookie(&cookie).map_err(ApiError::internal)?;
+    Ok(response)
+}
+
+/// What a refusal of the limiter looks like in a sentence.
+fn told(error: &ApiError) -> String {
+    format!("{}. {}", error.code.title(), error.detail)
+}
+
+/// Shows a refusal on the page itself, with the headers that a program would get; passes other errors on.
+fn limited(
+    error: ApiError,
+    show: impl FnOnce(&ApiError) -> Result<HttpResponse, ApiError>,
+) -> Result<HttpResponse, ApiError> {
+    if !matches!(error.code, Code::RateLimited | Code::TooManyGuesses) {
+        return Err(error);
+    }
+    let mut response = show(&error)?;
+    if let Some((_, seconds)) = error.headers.iter().find(|(name, _)| *name == "Retry-After")
+        && let Ok(value) = seconds.parse()
+    {
+        response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, value);
+    }
+    Ok(response)
+}
+
+/// `POST /login/password`
+pub async fn password(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    client: Client,
+    PageForm(form): PageForm<PasswordForm>,
+) -> Result<HttpResponse, ApiError> {
+    let next = safe_next(&site, form.next.as_deref());
+    let mut fields = Fields::default();
+    let email = fields.email("email", form.email.as_deref());
+    let password = fields.secret("password", form.password.as_deref());
+    let errors = field_errors(&fields.into_errors());
+    let state = LoginState { email: form.email.as_deref(), next: next.as_ref(), ..LoginState::default() };
+    let (Some(email), Some(password)) = (email, password) else {
+        return login_page(&site, &http, StatusCode::BAD_REQUEST, &LoginState { field_errors: Some(errors), ..state });
+    };
+    let again = |error: &ApiError| {
+        let errors = json!({ "password": error.detail });
+        login_page(&site, &http, error.code.status(), &LoginState { field_errors: Some(errors), ..state })
+    };
+    if let Err(error) = guard::login(&site, &client, &email).await {
+        return limited(error, again);
+    }
+    let outcome = site.auth.log_in(&email, &password, Mode::Cookie, &client.origin).await;
+    match counted(&site, "password", outcome) {
+        Ok(admission) => admitted(&site, admission, next.as_ref()),
+        Err(error) if error.code == Code::InvalidCredentials => again(&error),
+        Err(error) => limited(error, again),
+    }
+}
+
+/// `GET /login/code`
+pub async fn show_code(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let Some(id) = query(&http, "challenge").and_then(|id| id.parse::<ChallengeId>().ok()) else {
+        return Ok(see_other("/login"));
+    };
+    let next = safe_next(&site, query(&http, "next").as_deref());
+    code_page(&site, &http, StatusCode::OK, id, next.as_ref(), None, false).await
+}
+
+async fn code_page(
+    site: &Site,
+    http: &HttpRequest,
+    status: StatusCode,
+    id: ChallengeId,
+    next: Option<&NextPath>,
+    error: Option<&str>,
+    locked: bool,
+) -> Result<HttpResponse, ApiError> {
+    let email = site.auth.challenged_mailbox(id, cookies::flow_token(http).as_ref()).await?;
+    let settings = site.auth.settings();
+    let context = json!({
+        "challenge_id": id.to_string(),
+        "email": email,
+        "next": next.map(NextPath::as_str),
+        "error": error,
+        "locked": locked,
+        "expires_minutes": settings.challenge_lifetime.as_secs() / 60,
+        "link_too": settings.methods.magic_link,
+        "resend": email.is_some() && !locked,
+    });
+    page(site, http, None, status, ("code", "Enter your code"), context)
+}
+
+/// `POST /login/code`
+pub async fn verify_code(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    client: Client,
+    PageForm(form): PageForm<CodeForm>,
+) -> Result<HttpResponse, ApiError> {
+    let Some(id) = form.challenge_id.as_deref().and_then(|id| id.parse::<ChallengeId>().ok()) else {
+        return Ok(see_other("/login"));
+    };
+    let next = safe_next(&site, form.next.as_deref());
+    let outcome = match guard::verify(&site, &client).await {
+        Err(error) => Err(error),
+        Ok(_) => match OneTimeCode::parse(form.code.as_deref().unwrap_or_default()) {
+            None => Err(ApiError::new(Code::InvalidInput, "Enter the six digits from the mail.")),
+            Some(code) => counted(&site, "otp", site.auth.verify_code(id, &code, Mode::Cookie, &client.origin).await),
+        },
+    };
+    match outcome {
+        Ok(admission) => admitted(&site, admission, next.as_ref()),
+        Err(error) => match error.code {
+            Code::InvalidInput | Code::InvalidCode | Code::RateLimited | Code::TooManyGuesses => {
+                let locked = error.code == Code::InvalidCode && site.auth.is_burnt(id).await?;
+                let status = error.code.status();
+                code_page(&site, &http, status, id, next.as_ref(), Some(&error.detail), locked).await
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// `GET /login/link`: shows what the link is about. Changes nothing, whoever follows it.
+pub async fn show_link(site: web::Data<Site>, http: HttpRequest, client: Client) -> Result<HttpResponse, ApiError> {
+    guard::verify(&site, &client).await?;
+    let token = query(&http, "token").and_then(|token| LinkToken::parse(token.trim()));
+    let Some(token) = token else { return invalid_link(&site, &http) };
+    let preview = match site.auth.preview_link(&token, cookies::flow_token(&http).as_ref()).await {
+        Ok(preview) => preview,
+        Err(AuthError::InvalidLink) => return invalid_link(&site, &http),
+        Err(error) => return Err(error.into()),
+    };
+    let context = json!({
+        "token": token.expose(),
+        "email": preview.email,
+        "same_browser": preview.same_browser,
+        "requested": {
+            "device": preview.requested.device,
+            "address": preview.requested.address,
+            "at": time(preview.requested.at),
+        },
+        "next": null,
+    });
+    page(&site, &http, None, StatusCode::OK, ("link", "Confirm your sign-in"), context)
+}
+
+fn invalid_link(site: &Site, http: &HttpRequest) -> Result<HttpResponse, ApiError> {
+    page(site, http, None, StatusCode::UNAUTHORIZED, ("link_invalid", "This link is not valid"), json!({}))
+}
+
+/// `POST /login/link`: signs in the browser in which the button was pressed.
+pub async fn verify_link(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    client: Client,
+    PageForm(form): PageForm<LinkForm>,
+) -> Result<HttpResponse, ApiError> {
+    guard::verify(&site, &client).await?;
+    let Some(token) = form.token.as_deref().and_then(LinkToken::parse) else { return invalid_link(&site, &http) };
+    let outcome = site.auth.verify_link(&token, Mode::Cookie, &client.origin).await;
+    match counted(&site, "magic_link", outcome) {
+        Ok(admission) => admitted(&site, admission, None),
+        Err(error) if error.code == Code::InvalidLink => invalid_link(&site, &http),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a person who proved a mailbox on: to where they wanted to go, or to the page that says what they wait for.
+fn admitted(site: &Site, admission: Admission, next: Option<&NextPath>) -> Result<HttpResponse, ApiError> {
+    let signed_in = match admission {
+        Admission::Pending => return Ok(see_other("/pending")),
+        Admission::Rejected => return Ok(see_other("/pending?status=rejected")),
+        Admission::SignedIn(signed_in) => signed_in,
+    };
+    let Credentials::Session(token) = &signed_in.credentials else {
+        return Err(ApiError::internal("a page signed in with tokens"));
+    };
+    // Checked again on the way out: the list of origins may have changed since it was asked for.
+    let wanted = safe_next(site, signed_in.next.as_deref());
+    let mut response = see_other(next.or(wanted.as_ref()).map_or("/account", NextPath::as_str));
+    response.add_cookie(&cookies::session(token, site)).map_err(ApiError::internal)?;
+    Ok(response)
+}
+
+/// `GET /pending`
+pub async fn pending(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let rejected = query(&http, "status").as_deref() == Some("rejected");
+    let status = if rejected { "rejected" } else { "pending" };
+    let context = json!({ "status": status, "email": null });
+    page(&site, &http, None, StatusCode::OK, ("pending", "Your account"), context)
+}

@@ -1,0 +1,93 @@
+//! Every URL on one screen.
+
+use actix_web::guard::{Any, Get, Head};
+use actix_web::web::{self, ServiceConfig, delete, post, put};
+use actix_web::{HttpResponse, Resource, Route};
+
+use super::api::{admin_mail, admin_users, magic_link, otp, password, profile, register, session, token};
+use super::error::{ApiError, Code};
+use super::pages::{account, admin, assets, dev_mail, docs, login};
+use super::{Site, forward_auth, health, openapi, pages};
+
+/// Puts the handlers at their addresses.
+#[rustfmt::skip]
+pub fn configure(config: &mut ServiceConfig, site: &Site) {
+    config
+        // Signing in, for programs
+        .service(at("/api/auth/otp/request").route(post().to(otp::request)))
+        .service(at("/api/auth/otp/verify").route(post().to(otp::verify)))
+        .service(at("/api/auth/magic-link/request").route(post().to(magic_link::request)))
+        .service(at("/api/auth/magic-link/verify").route(post().to(magic_link::verify)))
+        .service(at("/api/auth/register").route(post().to(register::register)))
+        .service(at("/api/auth/login").route(post().to(password::login)))
+        .service(at("/api/auth/refresh").route(post().to(token::refresh)))
+        .service(at("/api/auth/logout").route(post().to(session::logout)))
+        // Signed in, for programs
+        .service(at("/api/auth/validate").route(get().to(session::validate)))
+        .service(at("/api/auth/me").route(get().to(session::me)))
+        .service(at("/api/auth/change-password").route(post().to(password::change)))
+        .service(at("/api/profile").route(put().to(profile::update)))
+        .service(at("/api/sessions").route(get().to(session::list)).route(delete().to(session::end_others)))
+        .service(at("/api/sessions/{id}").route(delete().to(session::end)))
+        .service(at("/forward-auth").route(get().to(forward_auth::forward_auth)))
+        // Admins, for programs
+        .service(at("/api/admin/users").route(get().to(admin_users::list)).route(post().to(admin_users::invite)))
+        .service(at("/api/admin/users/{id}").route(get().to(admin_users::show)))
+        .service(at("/api/admin/users/{id}/{action}").route(post().to(admin_users::decide)))
+        .service(at("/api/admin/mail/stats").route(get().to(admin_mail::stats)))
+        // Operators
+        .service(at("/health").route(get().to(health::live)))
+        .service(at("/health/live").route(get().to(health::live)))
+        .service(at("/health/ready").route(get().to(health::ready)))
+        .service(at("/health/cache").route(get().to(health::cache)))
+        .service(at("/metrics").route(get().to(health::metrics)))
+        .service(at("/openapi.json").route(get().to(openapi::document)))
+        .service(at("/.well-known/jwks.json").route(get().to(token::jwks)))
+        // Pages
+        .service(at("/").route(get().to(login::root)))
+        .service(at("/login").route(get().to(login::show)).route(post().to(login::request)))
+        .service(at("/login/password").route(post().to(login::password)))
+        .service(at("/login/code").route(get().to(login::show_code)).route(post().to(login::verify_code)))
+        .service(at("/login/link").route(get().to(login::show_link)).route(post().to(login::verify_link)))
+        .service(at("/register").route(get().to(pages::register::show)).route(post().to(pages::register::submit)))
+        .service(at("/pending").route(get().to(login::pending)))
+        .service(at("/account").route(get().to(account::show)))
+        .service(at("/account/profile").route(post().to(account::profile)))
+        .service(at("/account/password").route(post().to(account::password)))
+        .service(at("/account/sessions/end-others").route(post().to(account::end_others)))
+        .service(at("/account/sessions/{id}/end").route(post().to(account::end_session)))
+        .service(at("/logout").route(post().to(account::logout)))
+        .service(at("/signed-out").route(get().to(account::signed_out)))
+        .service(at("/admin").route(get().to(admin::show)))
+        .service(at("/admin/invite").route(post().to(admin::invite)))
+        .service(at("/admin/approvals/{id}").route(get().to(admin::approval)))
+        .service(at("/admin/users/{id}/{action}").route(post().to(admin::decide)))
+        .service(at("/docs").route(get().to(docs::show)))
+        .service(at("/assets/{name}").route(get().to(assets::asset)))
+        .service(at("/favicon.ico").route(get().to(assets::favicon)))
+        .default_service(web::to(nothing_here));
+    if site.dev_mailbox.is_some() {
+        config
+            .service(at("/dev/mail").route(get().to(dev_mail::show)))
+            .service(at("/dev/mail/messages").route(get().to(dev_mail::list)))
+            .service(at("/dev/mail/messages/{id}/html").route(get().to(dev_mail::html)));
+    }
+}
+
+/// A resource that answers a wrong method as such.
+fn at(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(wrong_method))
+}
+
+/// GET, and HEAD, which is GET without the body.
+fn get() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
+}
+
+async fn nothing_here() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::not_found())
+}
+
+async fn wrong_method() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::new(Code::MethodNotAllowed, "The method is not allowed here."))
+}

@@ -1,0 +1,138 @@
+//! The metrics registry, in the Prometheus text format (version 0.0.4). Names start with `gatepost_`.
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// Counts and times what the server does.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests answered, by route, method and status.
+    pub requests: IntCounterVec,
+    /// Seconds that answers took, by route.
+    pub request_seconds: HistogramVec,
+    /// Requests being answered.
+    pub in_flight: IntGauge,
+    /// Sign-ins by method and outcome.
+    pub sign_ins: IntCounterVec,
+}
+
+/// Why the metrics could not be set up: a name is used twice or malformed.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics cannot be set up: {0}")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+impl Metrics {
+    /// An empty registry with the metrics of HTTP and sign-in.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("gatepost_http_requests_total", "Requests answered."),
+            &["route", "method", "status"],
+        )?;
+        let request_seconds = HistogramVec::new(
+            HistogramOpts::new("gatepost_http_request_seconds", "Seconds from request to answer.")
+                .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]),
+            &["route"],
+        )?;
+        let in_flight = IntGauge::new("gatepost_http_requests_in_flight", "Requests being answered.")?;
+        let sign_ins = IntCounterVec::new(
+            Opts::new("gatepost_sign_ins_total", "Codes, links and passwords tried."),
+            &["method", "outcome"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(request_seconds.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        registry.register(Box::new(sign_ins.clone()))?;
+        Ok(Self { registry, requests, request_seconds, in_flight, sign_ins })
+    }
+
+    /// Adds figures that are read when they are asked for: `read` gives `(name, help, value)` of counters and gauges.
+    pub fn observe(&self, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) -> Result<(), MetricsError> {
+        let descriptions = read()
+            .into_iter()
+            .map(|reading| Desc::new(reading.name.to_owned(), reading.help.to_owned(), Vec::new(), Default::default()))
+            .collect::<Result<_, _>>()?;
+        Ok(self.registry.register(Box::new(Readings { descriptions, read: Box::new(read) }))?)
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn text(&self) -> Result<String, MetricsError> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+}
+
+/// One figure at one moment.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The metric's name, with the prefix.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// The figure.
+    pub value: f64,
+    /// Whether it only grows.
+    pub is_counter: bool,
+}
+
+impl Reading {
+    /// A figure that only grows.
+    #[allow(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value: value as f64, is_counter: true }
+    }
+
+    /// A figure that goes up and down.
+    #[allow(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value: value as f64, is_counter: false }
+    }
+}
+
+struct Readings {
+    descriptions: Vec<Desc>,
+    read: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
+}
+
+impl Collector for Readings {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        (self.read)().into_iter().flat_map(|reading| family(&reading)).collect()
+    }
+}
+
+fn family(reading: &Reading) -> Vec<MetricFamily> {
+    let built = if reading.is_counter {
+        prometheus::Counter::new(reading.name, reading.help).map(|counter| {
+            counter.inc_by(reading.value);
+            counter.collect()
+        })
+    } else {
+        prometheus::Gauge::new(reading.name, reading.help).map(|gauge| {
+            gauge.set(reading.value);
+            gauge.collect()
+        })
+    };
+    built.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_appear_in_the_text() {
+        let metrics = Metrics::new().unwrap();
+        metrics.requests.with_label_values(&["/x", "GET", "200"]).inc();
+        metrics.observe(|| vec![Reading::counter("gatepost_test_total", "A test.", 7)]).unwrap();
+        let text = metrics.text().unwrap();
+        assert!(text.contains(r#"gatepost_http_requests_total{method="GET",route="/x",status="200"} 1"#), "{text}");
+        assert!(text.contains("gatepost_test_total 7"), "{text}");
+    }
+}

@@ -1,0 +1,6 @@
+//! What the outside sees of the inside: log lines and metrics.
+
+pub mod logging;
+pub mod metrics;
+
+pub use metrics::Metrics;
