@@ -1,0 +1,220 @@
+//! The sliding window: exact, shared, together for several limits, and no bigger than it has to be.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use gatepost::limit::{Check, Decision, Limiter, PolicyName, headers};
+use gatepost::redis::keys;
+use gatepost::settings::Limits;
+
+use super::support::{self, eventually};
+use super::{SOON, api, connect_patiently, limits, passes};
+
+const LONG: Duration = Duration::from_mins(5);
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn limiter(server: &support::Redis, limits: Limits) -> Limiter {
+    Limiter::new(Some(connect_patiently(server).await), limits)
+}
+
+/// The length of the log of `subject`.
+async fn recorded(server: &support::Redis, policy: PolicyName, subject: &str) -> u64 {
+    server.ask(&["LLEN", &keys::rate(policy.as_str(), subject)]).await
+}
+
+#[tokio::test]
+async fn exactly_the_limit_passes_however_many_ask_at_once_and_wherever() {
+    let server = support::Redis::start().await;
+    let instances = [limiter(&server, limits(7, LONG)).await, limiter(&server, limits(7, LONG)).await];
+    let calls = (0..200).map(|number: usize| {
+        let limiter = instances[number % 2].clone();
+        tokio::spawn(async move { passes(&limiter, "a").await })
+    });
+    let passed = join_all(calls.collect::<Vec<_>>()).await.into_iter().filter(|call| *call.as_ref().unwrap()).count();
+    assert_eq!(passed, 7);
+    let counters = instances.map(|limiter| limiter.counters());
+    assert_eq!(counters.iter().map(|counters| counters.decided_by_redis).sum::<u64>(), 200);
+    assert_eq!(counters.iter().map(|counters| counters.allowed).sum::<u64>(), 7);
+    assert_eq!(counters.iter().map(|counters| counters.denied).sum::<u64>(), 193);
+}
+
+#[tokio::test]
+async fn denied_requests_are_not_recorded_and_a_log_is_no_longer_than_its_limit() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(5, LONG)).await;
+    for _ in 0..100 {
+        passes(&limiter, "a").await;
+    }
+    assert_eq!(recorded(&server, PolicyName::ApiAddress, "a").await, 5);
+    let left: i64 = server.ask(&["PTTL", "rate:api_address:a"]).await;
+    assert!(left > 290_000 && left <= 300_001, "{left}");
+}
+
+#[tokio::test]
+async fn what_is_left_and_when_there_is_more_is_told() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(3, LONG)).await;
+    for left in [2, 1, 0] {
+        let Decision::Allowed(windows) = limiter.check(&[api("a")]).await else { panic!("denied") };
+        assert_eq!((windows[0].remaining, windows[0].limit, windows[0].window), (left, 3, LONG));
+        assert!(windows[0].reset <= LONG && windows[0].reset > LONG.checked_sub(SOON).unwrap());
+    }
+    let decision = limiter.check(&[api("a")]).await;
+    let Decision::Denied { policy, retry_after, windows } = &decision else { panic!("allowed") };
+    assert_eq!((*policy, windows[0].remaining, windows[0].reset), (PolicyName::ApiAddress, 0, *retry_after));
+    assert!(*retry_after <= LONG && *retry_after > LONG.checked_sub(SOON).unwrap());
+    let told: Vec<_> = headers(&decision).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(told, ["RateLimit-Policy", "RateLimit", "Retry-After"]);
+}
+
+#[tokio::test]
+async fn the_window_slides_and_who_waits_as_told_passes() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(2, SHORT)).await;
+    assert!(passes(&limiter, "a").await);
+    let mut allowed = vec![Instant::now()];
+    // The moments after the answer: apart by the window or more, two by two, less the way of an answer.
+    while allowed.len() < 8 {
+        match limiter.check(&[api("a")]).await {
+            Decision::Allowed(_) => allowed.push(Instant::now()),
+            Decision::Denied { retry_after, .. } => {
+                assert!(retry_after <= SHORT, "{retry_after:?}");
+                tokio::time::sleep(retry_after).await;
+                assert!(passes(&limiter, "a").await, "it is told the time to wait, to the microsecond");
+                allowed.push(Instant::now());
+            }
+        }
+    }
+    assert!(allowed[7] - allowed[0] >= SHORT * 5 / 2);
+}
+
+#[tokio::test]
+async fn no_window_of_time_sees_more_than_the_limit_by_the_servers_own_record() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(4, SHORT)).await;
+    let (begun, mut times) = (Instant::now(), std::collections::BTreeSet::new());
+    while begun.elapsed() < SHORT * 5 {
+        passes(&limiter, "a").await;
+        let log: Vec<u64> = server.ask(&["LRANGE", "rate:api_address:a", "0", "-1"]).await;
+        assert!(log.len() <= 4);
+        times.extend(log);
+    }
+    let times: Vec<u64> = times.into_iter().collect();
+    assert!(times.len() >= 8, "it let more pass as the window slid: {times:?}");
+    for five in times.windows(5) {
+        assert!(five[4] - five[0] >= 300_000, "{five:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_one_limit_denies_counts_against_none() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(5, LONG)).await;
+    let both = [Check::new(PolicyName::LoginAddress, "address"), Check::new(PolicyName::LoginEmail, "mailbox")];
+    assert!(limiter.check(&both).await.is_allowed());
+    for _ in 0..20 {
+        let Decision::Denied { policy, windows, .. } = limiter.check(&both).await else { panic!("allowed") };
+        assert_eq!(policy, PolicyName::LoginEmail);
+        assert_eq!([windows[0].remaining, windows[1].remaining], [4, 0]);
+    }
+    assert_eq!(recorded(&server, PolicyName::LoginAddress, "address").await, 1);
+    assert_eq!(recorded(&server, PolicyName::LoginEmail, "mailbox").await, 1);
+}
+
+#[tokio::test]
+async fn the_same_check_twice_counts_once() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(5, LONG)).await;
+    let Decision::Allowed(windows) = limiter.check(&[api("a"), api("a")]).await else { panic!("denied") };
+    assert_eq!(windows.len(), 1);
+    assert_eq!(recorded(&server, PolicyName::ApiAddress, "a").await, 1);
+}
+
+#[tokio::test]
+async fn logs_expire_with_their_window() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(5, SHORT)).await;
+    for number in 0..50 {
+        assert!(passes(&limiter, &number.to_string()).await);
+    }
+    eventually("all logs to expire", SOON, async || {
+        let keys: Vec<String> = server.ask(&["KEYS", "rate:*"]).await;
+        keys.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_log_stays_small() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(600, LONG)).await;
+    for _ in 0..700 {
+        passes(&limiter, "a").await;
+    }
+    let bytes: u64 = server.ask(&["MEMORY", "USAGE", "rate:api_address:a"]).await;
+    assert!(bytes < 600 * 16, "{bytes}");
+}
+
+#[tokio::test]
+async fn a_lowered_limit_counts_what_was_recorded_before() {
+    let server = support::Redis::start().await;
+    let generous = limiter(&server, limits(10, SHORT * 4)).await;
+    for _ in 0..10 {
+        assert!(passes(&generous, "a").await);
+    }
+    let strict = limiter(&server, limits(2, SHORT * 4)).await;
+    let Decision::Denied { retry_after, .. } = strict.check(&[api("a")]).await else { panic!("allowed") };
+    tokio::time::sleep(retry_after).await;
+    assert!(passes(&strict, "a").await);
+}
+
+#[tokio::test]
+async fn a_forgotten_script_or_log_fails_nobody() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(2, LONG)).await;
+    assert!(passes(&limiter, "a").await);
+    server.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    assert!(passes(&limiter, "a").await && !passes(&limiter, "a").await, "the log is still there");
+    server.flush().await;
+    assert!(passes(&limiter, "a").await);
+    assert_eq!(limiter.counters().decided_locally, 0);
+}
+
+#[tokio::test]
+async fn a_log_of_a_wrong_type_is_decided_in_process_and_opens_nothing() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(2, LONG)).await;
+    server.ask::<()>(&["SET", "rate:api_address:a", "nonsense"]).await;
+    let mut passed = 0;
+    for _ in 0..10 {
+        passed += u32::from(passes(&limiter, "a").await);
+    }
+    assert_eq!((passed, limiter.counters().decided_locally), (2, 10));
+    assert!(passes(&limiter, "b").await);
+    assert_eq!(limiter.counters().decided_by_redis, 1);
+}
+
+#[tokio::test]
+async fn a_reset_gives_the_whole_limit_back() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(1, LONG)).await;
+    assert!(passes(&limiter, "a").await && !passes(&limiter, "a").await);
+    limiter.reset(&api("a")).await.unwrap();
+    assert!(passes(&limiter, "a").await);
+}
+
+#[tokio::test]
+async fn without_redis_the_process_keeps_the_limit_and_switched_off_nobody_does() {
+    let limiter = Limiter::new(None, limits(5, LONG));
+    let calls = (0..200).map(|_| {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { passes(&limiter, "a").await })
+    });
+    let passed = join_all(calls.collect::<Vec<_>>()).await.into_iter().filter(|call| *call.as_ref().unwrap()).count();
+    assert_eq!(passed, 5);
+
+    let off = Limiter::new(None, Limits { enabled: false, ..limits(1, LONG) });
+    for _ in 0..10 {
+        assert_eq!(off.check(&[api("a")]).await, Decision::Allowed(Vec::new()));
+    }
+}

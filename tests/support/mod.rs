@@ -1,0 +1,42 @@
+//! What the test binaries share: real servers on free ports that die with their owner, and the patience to
+//! wait for a condition instead of sleeping.
+//!
+//! Included as a module (`#[path = "../support/mod.rs"] mod support;`), so each binary compiles its own copy.
+//!
+//! | to get | say |
+//! |---|---|
+//! | a fresh database on the run's Postgres | `Postgres::database().await` |
+//! | a Postgres to stop, crash or freeze | `PrivatePostgres::start().await` |
+//! | a Redis to flush, kill or freeze | `Redis::start().await` |
+//! | a mailbox for every address, and mail faults | `SmtpSink::start().await` |
+//! | a headless browser | `Browser::start().await` |
+//! | any other child process | `Server::spawn(&mut command)` |
+//! | something that will be true soon | `eventually("the mail is sent", deadline, async \|\| …).await` |
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "each test binary includes all of this and uses a part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support fails a test by panicking; clippy's exceptions for tests cover only #[test] functions"
+)]
+
+pub mod browser;
+pub mod eventually;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod redis;
+pub mod smtp;
+
+pub use browser::{Browser, Options};
+pub use eventually::eventually;
+pub use ports::free_port;
+pub use postgres::{Postgres, PrivatePostgres, TestDatabase};
+pub use process::Server;
+pub use redis::Redis;
+pub use smtp::{Fault, ReceivedMail, SmtpSink, Stage};

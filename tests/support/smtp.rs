@@ -1,0 +1,214 @@
+//! An SMTP server that keeps every mail in memory and fails on demand.
+//!
+//! A mail is kept when its final dot has been read and is answered with success, or when the connection is dropped
+//! right there ([`Fault::DropAfter`] at [`Stage::Dot`]): the server has it and the client cannot know. It is kept
+//! once for each time it was sent, so that a test sees repeats. Sessions end with the sink.
+
+mod fault;
+mod mail;
+mod session;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+
+pub use fault::{Fault, Script, Stage};
+pub use mail::ReceivedMail;
+
+/// How long [`SmtpSink::next_to`] waits.
+const NEXT: Duration = Duration::from_secs(10);
+
+/// A listening SMTP server for one test.
+#[derive(Debug)]
+pub struct SmtpSink {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: AbortHandle,
+}
+
+/// What the sink and its sessions share.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Bumped whenever the state has changed.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mails: Vec<ReceivedMail>,
+    /// For each mail, whether `next_to` has given it out.
+    taken: Vec<bool>,
+    scripts: Vec<Script>,
+    connections: usize,
+    open: usize,
+    reached: [usize; Stage::COUNT],
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state());
+        self.changed.send_replace(());
+        result
+    }
+}
+
+impl SmtpSink {
+    /// Listens on a free loopback port.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a loopback port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: watch::Sender::new(()) });
+        let accepting = accept(listener, Arc::clone(&shared));
+        Self { address, shared, accepting }
+    }
+
+    /// `smtp://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("smtp://{}", self.address)
+    }
+
+    /// Makes sessions fail from now on, those that are open too, until [`Self::clear`]; the oldest script that fits wins.
+    ///
+    /// A [`Fault`] alone applies to everybody; `fault.times(2)` and `fault.for_domain("slow.test")` narrow it.
+    pub fn script(&self, script: impl Into<Script>) {
+        self.shared.change(|state| state.scripts.push(script.into()));
+    }
+
+    /// Ends all faults. Sessions that hang go on hanging: clients have to leave them.
+    pub fn clear(&self) {
+        self.shared.change(|state| state.scripts.clear());
+    }
+
+    /// Stops listening and breaks every session: the machine is gone, its port refuses connections.
+    pub async fn go_down(&self) {
+        self.accepting.abort();
+        super::eventually("the mail server to be down", NEXT, async || {
+            tokio::net::TcpStream::connect(self.address).await.is_err().then_some(())
+        })
+        .await;
+    }
+
+    /// Listens again on the same port.
+    pub async fn come_back(&mut self) {
+        let address = self.address;
+        let listener = super::eventually("the mail server's port to be free again", NEXT, async || {
+            TcpListener::bind(address).await.ok()
+        });
+        self.accepting = accept(listener.await, Arc::clone(&self.shared));
+    }
+
+    /// Every mail kept so far, oldest first.
+    pub fn messages(&self) -> Vec<ReceivedMail> {
+        self.shared.state().mails.clone()
+    }
+
+    /// The number of mails kept so far.
+    pub fn count(&self) -> usize {
+        self.shared.state().mails.len()
+    }
+
+    /// The number of connections opened so far.
+    pub fn connections(&self) -> usize {
+        self.shared.state().connections
+    }
+
+    /// The number of connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.shared.state().open
+    }
+
+    /// How often clients have come to `stage` so far, whatever they were told there.
+    pub fn reached(&self, stage: Stage) -> usize {
+        self.shared.state().reached[stage as usize]
+    }
+
+    /// Waits until clients have come to `stage` this often.
+    pub async fn wait_until_reached(&self, stage: Stage, times: usize, deadline: Duration) {
+        let what = || format!("clients to come to {stage:?} {times} times, came {}", self.reached(stage));
+        self.watch(deadline, what, |state| (state.reached[stage as usize] >= times).then_some(())).await;
+    }
+
+    /// Waits for a mail that is `wanted`, among those already here too.
+    pub async fn wait_for(&self, wanted: impl Fn(&ReceivedMail) -> bool, deadline: Duration) -> ReceivedMail {
+        let what = || format!("a mail that fits; {}", self.summary());
+        self.watch(deadline, what, |state| state.mails.iter().find(|mail| wanted(mail)).cloned()).await
+    }
+
+    /// Waits until there are this many mails, and gives them.
+    pub async fn wait_for_count(&self, count: usize, deadline: Duration) -> Vec<ReceivedMail> {
+        let what = || format!("{count} mails; {}", self.summary());
+        self.watch(deadline, what, |state| (state.mails.len() >= count).then(|| state.mails.clone())).await
+    }
+
+    /// Waits 10 s for the oldest mail to `address` that this has not given before.
+    pub async fn next_to(&self, address: &str) -> ReceivedMail {
+        let what = || format!("another mail to {address}; {}", self.summary());
+        self.watch(NEXT, what, |state| {
+            let next = state.mails.iter().zip(&state.taken).position(|(mail, taken)| !taken && mail.is_to(address))?;
+            state.taken[next] = true;
+            Some(state.mails[next].clone())
+        })
+        .await
+    }
+
+    async fn watch<T>(
+        &self,
+        deadline: Duration,
+        what: impl Fn() -> String,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> T {
+        let mut changes = self.shared.changed.subscribe();
+        let watching = async {
+            loop {
+                changes.mark_unchanged();
+                if let Some(found) = look(&mut self.shared.state()) {
+                    return found;
+                }
+                changes.changed().await.expect("the sink outlives those who watch it");
+            }
+        };
+        let found = tokio::time::timeout(deadline, watching).await;
+        found.unwrap_or_else(|_| panic!("waited {deadline:?} in vain for {}", what()))
+    }
+
+    fn summary(&self) -> String {
+        let state = self.shared.state();
+        let mails: Vec<_> = state.mails.iter().map(|mail| format!("{:?} {:?}", mail.to, mail.subject())).collect();
+        format!("{} connections brought {} mails: {mails:#?}", state.connections, mails.len())
+    }
+}
+
+impl Drop for SmtpSink {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Serves every connection until aborted; that ends the sessions too, whose set is dropped with the task.
+fn accept(listener: TcpListener, shared: Arc<Shared>) -> AbortHandle {
+    let accepting = async move {
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                Ok((stream, _)) = listener.accept() => {
+                    sessions.spawn(session::serve(stream, Arc::clone(&shared)));
+                }
+                Some(_) = sessions.join_next() => {}
+            }
+        }
+    };
+    tokio::spawn(accepting).abort_handle()
+}
