@@ -107,7 +107,7 @@ pub struct Running {
     /// The database's time.
     pub clock: Clock,
     server: ServerHandle,
-    served: JoinHandle<std::io::Result<()>>,
+    finished: JoinHandle<std::io::Result<()>>,
     background: Background,
     draining: Arc<AtomicBool>,
     patience: Duration,
@@ -230,14 +230,14 @@ impl App {
         });
         let server = http::serve(site, listener).map_err(listen)?;
         let handle = server.handle();
-        let served = tokio::spawn(server);
+        let finished = tokio::spawn(server);
         Ok(Running {
             address,
             auth: self.auth,
             database: self.database,
             clock: self.clock,
             server: handle,
-            served,
+            finished,
             background,
             draining,
             patience,
@@ -255,7 +255,7 @@ impl Running {
     pub async fn stop(self) {
         self.draining.store(true, Ordering::Relaxed);
         self.server.stop(true).await;
-        if let Ok(Err(error)) = self.served.await {
+        if let Ok(Err(error)) = self.finished.await {
             log::error!("the HTTP server ended with an error: {error}");
         }
         self.background.stop(self.patience).await;

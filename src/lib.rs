@@ -12,7 +12,7 @@
 //! | 3 | [`mail`] | outbox, queue, worker, rendering, SMTP |
 //! | 3 | [`cache`] | users and sessions, in process and in Redis |
 //! | 3 | [`limit`] | the sliding-window limiter and its policies |
-//! | 2 | [`store`] | the database: Postgres or SQLite behind the same queries |
+//! | 2 | [`store`] | the database: Postgres or `SQLite` behind the same queries |
 //! | 2 | [`redis`] | connections, circuit breaker, key names, scripts |
 //! | 1 | [`settings`], [`telemetry`], [`templates`] | what is configured, what is logged and counted, what is said |
 //! | 0 | [`domain`] | addresses, codes, tokens, ids, the clock: values that can only be made valid |

@@ -13,9 +13,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const LIMITER_ROUNDS: u64 = 60;
 /// Rounds between two clearings of the database.
 const PRUNE_ROUNDS: u64 = 600;
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 /// How long ended sessions stay for an admin to see.
-const SESSIONS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const SESSIONS_KEPT: Duration = Duration::from_hours(720);
 
 /// Starts keeping house. It ends when the handle is aborted.
 pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter) -> JoinHandle<()> {

@@ -265,11 +265,10 @@ impl Auth {
         let status = match &self.0.settings.registration {
             _ if self.is_configured_admin(email) => UserStatus::Approved,
             Registration::Open => UserStatus::Approved,
-            Registration::Approval => UserStatus::Pending,
             Registration::Domains(domains) if domains.iter().any(|domain| domain == email.domain()) => {
                 UserStatus::Approved
             }
-            Registration::Domains(_) => UserStatus::Pending,
+            Registration::Approval | Registration::Domains(_) => UserStatus::Pending,
             Registration::Closed => return None,
         };
         Some(NewUser {
@@ -338,7 +337,7 @@ impl Auth {
         recipient: &EmailAddress,
         locale: crate::domain::Language,
     ) -> Result<NewMail, StoreError> {
-        let until = self.in_future(std::time::Duration::from_secs(3 * 24 * 3600));
+        let until = self.in_future(std::time::Duration::from_hours(72));
         self.0
             .outbox
             .compose(content, recipient, locale, until)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant as Monotonic};
 use tokio::sync::watch;
 
 use super::session::{SESSION_TTL, session_marks};
-use super::shared::Mark;
+use super::shared::{Belief, Mark};
 use super::user::{USER_TTL, user_marks};
 use super::{Cache, tier};
 use crate::domain::clock::span;
@@ -99,10 +99,8 @@ impl Cache {
         if look.last.is_none() {
             self.0.shared.believe(None);
         }
-        if !there {
-            return Ok(0);
-        }
-        let (began, now) = (Monotonic::now(), self.0.clock.now());
+        let Some(redis) = self.0.shared.redis().filter(|_| there) else { return Ok(0) };
+        let (belief, now) = (Belief::from_now_on(redis), self.0.clock.now());
         let oldest = now - span(USER_TTL.max(SESSION_TTL)) - span(MARGIN);
         let since = look.last.map_or(oldest, |last| (last - span(MARGIN)).max(oldest));
         let failed = |_: &StoreError| self.0.upkeep_counts.load_errors.one();
@@ -113,7 +111,7 @@ impl Cache {
             look.last = Some(now);
             look.users.retain(|_, handled| handled.changed >= since);
             look.sessions.retain(|_, handled| handled.changed >= since);
-            self.0.shared.believe(Some(began));
+            self.0.shared.believe(Some(belief));
             return Ok(sessions + users);
         }
         Ok(0)

@@ -27,7 +27,7 @@
 //!
 //! Everything in Redis may be lost at any time. No call waits for Redis longer than its response timeout allows, and not at
 //! all while the breaker is open. Errors of Redis are counted and never reach the caller. There are no secrets in it:
-//! [`User`](crate::store::User) has no password hash and [`Session`](crate::store::Session) has the digest of its token.
+//! [`User`] has no password hash and [`Session`] has the digest of its token.
 
 mod background;
 mod changes;
@@ -75,7 +75,7 @@ struct Inner {
     ids: Tier<UserId>,
     sessions: Tier<Session>,
     user_counts: Counts,
-    /// Of the mappings from address to id, which statistics do not show.
+    /// Of the mappings from address to id, which statistics do not show on their own.
     id_counts: Counts,
     session_counts: Counts,
     upkeep_counts: Counts,
@@ -115,7 +115,11 @@ impl Cache {
         let cache = &self.0;
         let size = cache.users.len() + cache.ids.len() + cache.sessions.len();
         let upkeep_errors = cache.upkeep_counts.errors() + cache.id_counts.errors();
-        let (users, sessions) = (cache.user_counts.read(), cache.session_counts.read());
+        let (mut users, ids, sessions) =
+            (cache.user_counts.read(), cache.id_counts.read(), cache.session_counts.read());
+        // A read by address is counted once, as a read of the user; what happens to mappings is counted with theirs.
+        users.invalidations += ids.invalidations;
+        users.discarded += ids.discarded;
         CacheStats::new(cache.shared.available(), size, upkeep_errors, users, sessions)
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::statistics::Counts;
 use super::tier::{Began, TTL as FILL_WITHIN};
@@ -79,17 +80,36 @@ pub(super) enum Kind {
     Session,
 }
 
+/// That Redis holds nothing older than the database did at some moment.
+pub(super) struct Belief {
+    looked: Monotonic,
+    /// Notices when Redis has been away since: what comes back may be older.
+    availability: watch::Receiver<bool>,
+}
+
+impl Belief {
+    /// For a look that begins now and will turn out complete.
+    pub(super) fn from_now_on(redis: &Redis) -> Self {
+        Self { looked: Monotonic::now(), availability: redis.changes() }
+    }
+
+    fn until(&self) -> Option<Monotonic> {
+        let until = self.looked + BELIEVED;
+        let stands = !self.availability.has_changed().unwrap_or(true) && until > Monotonic::now();
+        stands.then_some(until)
+    }
+}
+
 /// Redis, if there is one.
 pub(super) struct Shared {
     redis: Option<Redis>,
     entropy: Entropy,
-    /// When the last complete look at the database began.
-    looked: Mutex<Option<Monotonic>>,
+    belief: Mutex<Option<Belief>>,
 }
 
 impl Shared {
     pub(super) fn new(redis: Option<Redis>) -> Self {
-        Self { redis, entropy: Entropy::system(), looked: Mutex::new(None) }
+        Self { redis, entropy: Entropy::system(), belief: Mutex::new(None) }
     }
 
     pub(super) fn redis(&self) -> Option<&Redis> {
@@ -101,14 +121,13 @@ impl Shared {
         self.redis.as_ref().map(Redis::available)
     }
 
-    /// Redis holds nothing older than the database did at `looked`; with `None`, that is not known.
-    pub(super) fn believe(&self, looked: Option<Monotonic>) {
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+    /// Takes over what is known of Redis; with `None`, it is not read until there is more.
+    pub(super) fn believe(&self, belief: Option<Belief>) {
+        *self.belief.lock().unwrap_or_else(PoisonError::into_inner) = belief;
     }
 
     fn believed_until(&self) -> Option<Monotonic> {
-        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.map(|looked| looked + BELIEVED).filter(|until| *until > Monotonic::now())
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.until()
     }
 
     /// Asks Redis for `key` with `command` and reads the answer with `parse`, which gives `None` when there is nothing.

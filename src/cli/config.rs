@@ -9,9 +9,7 @@ pub(super) fn print(cli: &Cli) -> Result<(), Failure> {
     if cli.json {
         let rows: serde_json::Map<_, _> = effective
             .iter()
-            .map(|row| {
-                (row.key.to_string(), serde_json::json!({ "value": row.value, "source": row.source.to_string() }))
-            })
+            .map(|row| (row.key.clone(), serde_json::json!({ "value": row.value, "source": row.source.to_string() })))
             .collect();
         println!("{}", serde_json::Value::Object(rows));
         return Ok(());

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn an_advanced_clock_stays_advanced_through_alignment() {
         let clock = Clock::system();
-        clock.advance(Duration::from_secs(600));
+        clock.advance(Duration::from_mins(10));
         let database_now = DateTime::from_timestamp(1_000_000, 0).unwrap();
         let moment = Monotonic::now();
         clock.align(database_now, moment, moment);

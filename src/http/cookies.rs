@@ -8,9 +8,9 @@ use super::Site;
 use crate::domain::{Entropy, FlowToken, SessionToken};
 
 /// Holds the session token.
-pub const SESSION_COOKIE: &str = "gatepost_session";
+pub(super) const SESSION_COOKIE: &str = "gatepost_session";
 /// Holds the flow token.
-pub const FLOW_COOKIE: &str = "gatepost_flow";
+pub(super) const FLOW_COOKIE: &str = "gatepost_flow";
 
 fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cookie<'static> {
     Cookie::build(name, value)
@@ -23,30 +23,30 @@ fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cooki
 }
 
 /// The cookie that proves a session.
-pub fn session(token: &SessionToken, site: &Site) -> Cookie<'static> {
+pub(super) fn session(token: &SessionToken, site: &Site) -> Cookie<'static> {
     let lifetime = site.sessions.absolute_lifetime.as_secs();
     cookie(SESSION_COOKIE, token.expose().to_owned(), lifetime, site)
 }
 
 /// The cookie that makes a browser forget its session.
-pub fn no_session(site: &Site) -> Cookie<'static> {
+pub(super) fn no_session(site: &Site) -> Cookie<'static> {
     let mut cookie = cookie(SESSION_COOKIE, String::new(), 0, site);
     cookie.make_removal();
     cookie
 }
 
 /// The session token that the request carries in its cookie, if it has the form of one.
-pub fn session_token(request: &HttpRequest) -> Option<SessionToken> {
+pub(super) fn session_token(request: &HttpRequest) -> Option<SessionToken> {
     SessionToken::parse(request.cookie(SESSION_COOKIE)?.value())
 }
 
 /// The browser's flow token, if it has one.
-pub fn flow_token(request: &HttpRequest) -> Option<FlowToken> {
+pub(super) fn flow_token(request: &HttpRequest) -> Option<FlowToken> {
     FlowToken::parse(request.cookie(FLOW_COOKIE)?.value())
 }
 
 /// The browser's flow token and the cookie that keeps it; a browser without one gets a new one.
-pub fn flow(request: &HttpRequest, site: &Site) -> (FlowToken, Cookie<'static>) {
+pub(super) fn flow(request: &HttpRequest, site: &Site) -> (FlowToken, Cookie<'static>) {
     let token = flow_token(request).unwrap_or_else(|| FlowToken::generate(&Entropy::system()));
     let kept = cookie(FLOW_COOKIE, token.expose().to_owned(), 24 * 3600, site);
     (token, kept)

@@ -12,6 +12,7 @@ use crate::templates::TemplateError;
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $text:literal, $status:ident, $title:literal;)+) => {
         /// Every way in which a request can fail.
+        #[allow(clippy::enum_variant_names, reason = "the variants are named after their codes")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
             $($(#[$doc])* $code,)+

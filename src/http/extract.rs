@@ -83,7 +83,7 @@ fn parse_forwarded(entry: &str) -> Option<IpAddr> {
 
 /// Whether the request, by what its browser says of it, comes from this site's own pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provenance {
+pub(super) enum Provenance {
     /// From this site, or typed by the person.
     SameOrigin,
     /// From another site.
@@ -94,14 +94,13 @@ pub enum Provenance {
 
 impl Provenance {
     /// Reads `Sec-Fetch-Site`, which scripts cannot set, and where it is missing `Origin`.
-    pub fn of(headers: &HeaderMap, public_origin: &str) -> Self {
+    pub(super) fn of(headers: &HeaderMap, public_origin: &str) -> Self {
         let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
         match (header("sec-fetch-site"), header("origin")) {
             (Some("same-origin" | "none"), _) => Self::SameOrigin,
-            (Some(_), _) => Self::CrossSite,
             (None, Some(origin)) if origin == public_origin => Self::SameOrigin,
-            (None, Some(_)) => Self::CrossSite,
             (None, None) => Self::Unknown,
+            _ => Self::CrossSite,
         }
     }
 }
@@ -117,7 +116,7 @@ pub struct Admin(pub Authenticated);
 
 /// The person who looks at a page, if signed in.
 #[derive(Clone, Debug)]
-pub struct Viewer(pub Option<Authenticated>);
+pub(super) struct Viewer(pub Option<Authenticated>);
 
 enum Carrier {
     Cookie,
@@ -222,7 +221,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
 /// A form posted by one of this site's own pages; one posted from anywhere else is refused.
 #[derive(Debug)]
-pub struct PageForm<T>(pub T);
+pub(super) struct PageForm<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for PageForm<T> {
     type Error = ApiError;

@@ -14,7 +14,7 @@ use super::extract::Viewer;
 use crate::domain::NextPath;
 
 /// `GET /forward-auth`
-pub async fn forward_auth(
+pub(super) async fn forward_auth(
     site: web::Data<Site>,
     request: HttpRequest,
     Viewer(viewer): Viewer,

@@ -7,16 +7,16 @@ use crate::domain::EmailAddress;
 use crate::limit::{Check, Decision, PolicyName, headers, subject};
 
 /// The headers that tell a client its limits.
-pub type LimitHeaders = Vec<(&'static str, String)>;
+pub(super) type LimitHeaders = Vec<(&'static str, String)>;
 
 /// May this client ask for a mail to this address?
-pub async fn request(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
+pub(super) async fn request(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
     decide(site, vec![mailbox(site, PolicyName::OtpRequestEmail, email), address(PolicyName::RequestAddress, client)])
         .await
 }
 
 /// May this client register this address?
-pub async fn register(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
+pub(super) async fn register(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
     let checks = vec![
         mailbox(site, PolicyName::OtpRequestEmail, email),
         address(PolicyName::RequestAddress, client),
@@ -26,17 +26,17 @@ pub async fn register(site: &Site, client: &Client, email: &EmailAddress) -> Res
 }
 
 /// May this client try a code or a link?
-pub async fn verify(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
+pub(super) async fn verify(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
     decide(site, vec![address(PolicyName::VerifyAddress, client)]).await
 }
 
 /// May this client try a password of this address?
-pub async fn login(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
+pub(super) async fn login(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
     decide(site, vec![mailbox(site, PolicyName::LoginEmail, email), address(PolicyName::LoginAddress, client)]).await
 }
 
 /// May this client make another call of the ordinary kind?
-pub async fn call(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
+pub(super) async fn call(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
     decide(site, vec![address(PolicyName::ApiAddress, client)]).await
 }
 

@@ -7,13 +7,13 @@ use super::Site;
 use super::error::{ApiError, Code};
 
 /// `GET /health` and `GET /health/live`: the process answers.
-pub async fn live() -> HttpResponse {
+pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// `GET /health/ready`: the database is reachable and migrated, and the server is not on its way down. Without Redis
 /// the server is slower, not broken: that is `degraded`, and still 200.
-pub async fn ready(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn ready(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
     if site.is_draining() {
         return Err(ApiError::new(Code::Unavailable, "The server is shutting down."));
     }
@@ -33,8 +33,7 @@ pub async fn ready(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
 }
 
 /// `GET /health/cache`
-pub async fn cache(site: web::Data<Site>) -> HttpResponse {
-    let stats = site.cache.stats();
+pub(super) async fn cache(site: web::Data<Site>) -> HttpResponse {
     let mut latency = None;
     if let Some(redis) = &site.redis {
         latency = redis.ping().await.ok();
@@ -44,12 +43,12 @@ pub async fn cache(site: web::Data<Site>) -> HttpResponse {
         "status": status,
         "backend": if latency.is_some() { "redis" } else { "memory" },
         "latency_ms": latency.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0),
-        "stats": stats,
+        "stats": site.cache.stats(),
     }))
 }
 
 /// `GET /metrics`
-pub async fn metrics(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn metrics(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
     let text = site.metrics.text().map_err(ApiError::internal)?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

@@ -6,19 +6,15 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, web};
+use actix_web::{Error, HttpResponse, web};
 
 use super::error::{ApiError, Code};
 use super::extract::Provenance;
 use super::{Site, pages};
 use crate::domain::Entropy;
 
-/// Names the request in answers and in the log.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
-
 /// Runs `next` for `request`. Every error of a handler becomes an answer here.
-pub async fn around(
+pub(super) async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -27,7 +23,6 @@ pub async fn around(
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
     let id = Entropy::system().uuid_v7(site.clock.now()).to_string();
-    request.extensions_mut().insert(RequestId(id.clone()));
     site.metrics.in_flight.inc();
     let response = if is_foreign_write(&request, &site) {
         let detail = "Another site caused this request. Open the page here and try again.";
@@ -50,7 +45,7 @@ pub async fn around(
     site.metrics.requests.with_label_values(&[route.as_str(), http.method().as_str(), status.as_str()]).inc();
     site.metrics.request_seconds.with_label_values(&[route.as_str()]).observe(elapsed.as_secs_f64());
     // The route, not the path: a path or query may hold a token.
-    log::debug!(request_id = id.as_str(), status = status.as_u16(), ms = elapsed.as_millis() as u64;
+    log::debug!(request_id = id.as_str(), status = status.as_u16(), seconds = elapsed.as_secs_f64();
         "{} {route}", http.method());
     Ok(response)
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 
 /// `GET /openapi.json`
-pub async fn document() -> HttpResponse {
+pub(super) async fn document() -> HttpResponse {
     HttpResponse::Ok().json(json!({}))
 }
 
 /// What the page `/docs` shows.
-pub fn reference() -> Result<Value, ApiError> {
+pub(super) fn reference() -> Result<Value, ApiError> {
     Ok(json!({}))
 }

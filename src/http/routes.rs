@@ -11,7 +11,7 @@ use super::{Site, forward_auth, health, openapi, pages};
 
 /// Puts the handlers at their addresses.
 #[rustfmt::skip]
-pub fn configure(config: &mut ServiceConfig, site: &Site) {
+pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
     config
         // Signing in, for programs
         .service(at("/api/auth/otp/request").route(post().to(otp::request)))

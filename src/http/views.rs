@@ -8,7 +8,7 @@ use crate::store::{Session, User};
 
 /// An account.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct UserView {
+pub(super) struct UserView {
     #[schema(value_type = uuid::Uuid)]
     id: UserId,
     email: String,
@@ -46,7 +46,7 @@ impl From<&User> for UserView {
 
 /// An account as admins see it: with what its owner told them, and from where.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct AdminUserView {
+pub(super) struct AdminUserView {
     #[serde(flatten)]
     user: UserView,
     note: String,
@@ -81,7 +81,7 @@ impl From<&User> for AdminUserView {
 
 /// The session behind a request.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct SessionView {
+pub(super) struct SessionView {
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
     expires_at: DateTime<Utc>,
@@ -95,7 +95,7 @@ impl From<&Session> for SessionView {
 
 /// One of a person's devices.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct DeviceView {
+pub(super) struct DeviceView {
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
     device: String,
@@ -110,7 +110,7 @@ pub struct DeviceView {
 
 impl DeviceView {
     /// The view of `session` for somebody who is signed in by `current`.
-    pub fn new(session: &Session, current: SessionId) -> Self {
+    pub(super) fn new(session: &Session, current: SessionId) -> Self {
         Self {
             id: session.id,
             device: session.device.clone(),

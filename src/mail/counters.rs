@@ -48,7 +48,7 @@ counters! {
     abandoned,
     /// Acknowledgements that came after somebody else had taken the mail over: it may arrive twice.
     late,
-    /// Entries of a queue that were no ids.
+    /// Entries of a queue that were no ids, and keys in Redis that should have been lists and were none.
     malformed_ids,
     /// Rounds of the sweeper that went through.
     sweeps,

@@ -27,6 +27,7 @@ struct Parts {
 }
 
 /// A mail's text. `Debug` shows none of it.
+#[derive(Default)]
 pub struct Rendered {
     /// Always one line.
     pub subject: String,
@@ -154,12 +155,6 @@ impl Renderer {
 impl fmt::Debug for Renderer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Renderer").field("product", &self.0.product).finish_non_exhaustive()
-    }
-}
-
-impl Default for Rendered {
-    fn default() -> Self {
-        Self { subject: String::new(), text: String::new(), html: String::new(), code: None, link: None }
     }
 }
 

@@ -33,6 +33,8 @@ const FULL: usize = 1000;
 const AFTER_OUTAGE: Duration = Duration::from_secs(3);
 /// How long a round may take: were the database to fall silent, this one would never know.
 const LONGEST_ROUND: Duration = Duration::from_secs(30);
+/// How long the last round may take.
+const LAST_ROUND: Duration = Duration::from_secs(2);
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 const PRUNE_BATCH: i64 = 500;
 const PRUNE_BATCHES: usize = 20;
@@ -65,11 +67,14 @@ impl Sweeper {
         Self { stop, task }
     }
 
-    /// Stops after the round that is under way.
-    pub async fn stop(self) {
+    /// Stops after the round that is under way. One that takes long, because the database does not answer, is cut off:
+    /// whatever it has done is done, and another sweeper does the rest.
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        if self.task.await.is_err() {
-            log::error!("the mail sweeper had panicked");
+        match timeout(LAST_ROUND, &mut self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => log::error!("the mail sweeper had panicked"),
+            Err(_) => self.task.abort(),
         }
     }
 }

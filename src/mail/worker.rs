@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant as Monotonic, timeout, timeout_at};
 
 use self::domains::Domains;
 use super::{Counters, Queue, Renderer, Sweeper, Transport};
@@ -26,6 +26,8 @@ use crate::domain::{Clock, Entropy};
 use crate::settings;
 use crate::store::Database;
 
+/// How long a fetcher may take to end, at least.
+const LAST_POP: Duration = Duration::from_secs(4);
 /// How long sends that were broken off may take to release their rows.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -75,11 +77,12 @@ enum Phase {
     Hurrying,
 }
 
-/// A running worker and its sweeper. Dropping it stops neither.
+/// A running worker and its sweeper. When it is dropped, both stop taking mails; sends in flight go on. Better say
+/// [`shutdown`](Self::shutdown).
 pub struct WorkerHandle {
     shared: Arc<Shared>,
     fetchers: Vec<JoinHandle<()>>,
-    sweeper: Sweeper,
+    sweeper: Option<Sweeper>,
 }
 
 impl Worker {
@@ -99,7 +102,7 @@ impl Worker {
         if let Some(source) = shared.parts.queue.redis_source() {
             fetchers.push(tokio::spawn(fetch::from_redis(Arc::clone(&shared), source)));
         }
-        WorkerHandle { shared, fetchers, sweeper }
+        WorkerHandle { shared, fetchers, sweeper: Some(sweeper) }
     }
 }
 
@@ -121,18 +124,22 @@ impl WorkerHandle {
 
     /// Stops: takes nothing new, gives back what was not begun, and lets sends in flight finish within `deadline`. What
     /// can still be broken off then is released; a send whose final dot is out is left to its lease.
-    pub async fn shutdown(self, deadline: Duration) {
-        let Self { shared, fetchers, sweeper } = self;
-        let end = tokio::time::Instant::now() + deadline;
+    pub async fn shutdown(mut self, deadline: Duration) {
+        let shared = Arc::clone(&self.shared);
+        let begun = Monotonic::now();
         shared.phase.send_replace(Phase::Stopping);
-        sweeper.stop().await;
-        for fetcher in fetchers {
-            // Not bound to the deadline: ids in a pop's answer would be lost, and a pop ends within a second or two.
-            if fetcher.await.is_err() {
-                log::error!("a fetcher of mails had panicked; its ids come back through the sweeper");
+        if let Some(sweeper) = self.sweeper.take() {
+            sweeper.stop().await;
+        }
+        for mut fetcher in std::mem::take(&mut self.fetchers) {
+            // A short deadline does not count here: a pop ends within a second or two, and ids in its answer would be lost.
+            match timeout_at(begun + deadline.max(LAST_POP), &mut fetcher).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => log::error!("a fetcher of mails had panicked; its ids come back through the sweeper"),
+                Err(_) => fetcher.abort(),
             }
         }
-        if !shared.is_idle_within(end.saturating_duration_since(tokio::time::Instant::now())).await {
+        if !shared.is_idle_within(deadline.saturating_sub(begun.elapsed())).await {
             shared.phase.send_replace(Phase::Hurrying);
             if !shared.is_idle_within(LAST_WORDS).await {
                 log::warn!("stopped while mails were on their way; they are repeated when their leases have run out");
@@ -168,6 +175,16 @@ impl Shared {
     /// Waits while mail is paused.
     async fn resumed(&self) {
         let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
+    }
+}
+
+impl Drop for WorkerHandle {
+    fn drop(&mut self) {
+        self.shared.phase.send_if_modified(|phase| {
+            let working = *phase == Phase::Working;
+            *phase = (*phase).max(Phase::Stopping);
+            working
+        });
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Database {
         #[doc(hidden)]
         target: Box<PostgresTargetHandle>,
     },
-    /// SQLite in WAL mode: many readers beside one writer, each kind with its own pool, so that writers queue in
+    /// `SQLite` in WAL mode: many readers beside one writer, each kind with its own pool, so that writers queue in
     /// this process instead of failing at the file's lock.
     Sqlite {
         /// Connections that only read.
@@ -107,7 +107,7 @@ macro_rules! transaction {
 pub(crate) use {read, transaction, update};
 
 impl Database {
-    /// Opens the pools. Postgres has to answer once; a SQLite file is made when it is not there.
+    /// Opens the pools. Postgres has to answer once; a `SQLite` file is made when it is not there.
     pub async fn connect(settings: &settings::Database) -> Result<Self, StoreError> {
         match &settings.url {
             DatabaseUrl::Postgres(url) => Self::connect_postgres(url.expose(), settings).await,

@@ -24,7 +24,7 @@ pub(super) fn run_postgres(mut conn: AsyncConnectionWrapper<AsyncPgConnection>) 
     Ok(run)
 }
 
-/// Brings a SQLite database up to date, in one exclusive transaction; gives the names of the migrations that were run.
+/// Brings a `SQLite` database up to date, in one exclusive transaction; gives the names of the migrations that were run.
 pub(super) fn run_sqlite(conn: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
     conn.exclusive_transaction(|conn| {
         Ok(conn.run_pending_migrations(SQLITE).map_err(setup)?.iter().map(ToString::to_string).collect())

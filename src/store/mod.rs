@@ -1,6 +1,6 @@
 //! The database: the truth that everything else can be rebuilt from.
 //!
-//! Postgres and SQLite share every query. The files in `queries/` are compiled twice, as [`postgres`] and as
+//! Postgres and `SQLite` share every query. The files in `queries/` are compiled twice, as [`postgres`] and as
 //! [`sqlite`], each time with that backend's connection and column types; [`Database`] is one of the two at run time,
 //! and three macros reach a query through it:
 //!
@@ -10,6 +10,8 @@
 //!   backend's query module.
 //!
 //! What only one backend has (advisory locks, say) is in its `dialect` module, under the same name in both.
+
+#![allow(clippy::duplicate_mod, reason = "the query files are compiled once for each backend, on purpose")]
 
 mod database;
 mod error;
@@ -45,10 +47,10 @@ pub mod postgres {
     pub mod users;
 }
 
-/// The queries, compiled for SQLite.
+/// The queries, compiled for `SQLite`.
 #[path = "queries"]
 pub mod sqlite {
-    /// A connection to SQLite; its blocking calls run on the blocking pool.
+    /// A connection to `SQLite`; its blocking calls run on the blocking pool.
     pub type Conn = diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::SqliteConnection>;
     /// The SQL type of a moment.
     pub type Instant = diesel::sql_types::TimestamptzSqlite;

@@ -66,7 +66,7 @@ macro_rules! text {
 
 text!(Role, UserStatus, Language, MailStatus, MailKind, EmailAddress, DisplayName, Note, Username, Phone);
 
-/// An id: `uuid` in Postgres, its text in SQLite, where people look at it by hand.
+/// An id: `uuid` in Postgres, its text in `SQLite`, where people look at it by hand.
 macro_rules! id {
     ($($type:ident),+) => {$(
         bindable!($type, UuidSql, Text);

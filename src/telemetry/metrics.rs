@@ -1,5 +1,7 @@
 //! The metrics registry, in the Prometheus text format (version 0.0.4). Names start with `gatepost_`.
 
+use std::collections::HashMap;
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -52,7 +54,7 @@ impl Metrics {
     pub fn observe(&self, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) -> Result<(), MetricsError> {
         let descriptions = read()
             .into_iter()
-            .map(|reading| Desc::new(reading.name.to_owned(), reading.help.to_owned(), Vec::new(), Default::default()))
+            .map(|reading| Desc::new(reading.name.to_owned(), reading.help.to_owned(), Vec::new(), HashMap::new()))
             .collect::<Result<_, _>>()?;
         Ok(self.registry.register(Box::new(Readings { descriptions, read: Box::new(read) }))?)
     }

@@ -28,7 +28,13 @@ pub struct ProfileFields {
     pub locale: Option<String>,
 }
 
+/// The text of a field that is not blank.
+fn filled(text: Option<&String>) -> Option<&str> {
+    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
 /// Tells a field that is null from one that is absent.
+#[allow(clippy::option_option, reason = "a field can be absent, null or given")]
 fn present_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(deserializer).map(Some)
 }
@@ -38,16 +44,8 @@ impl ProfileFields {
     pub fn change(&self) -> Result<ProfileChange, Vec<FieldError>> {
         let mut fields = Fields::default();
         let name = fields.checked("name", self.name.as_deref(), DisplayName::parse);
-        let mut optional = |field, value: &Option<Option<String>>| match value {
-            None => None,
-            Some(text) => Some(
-                text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(|text| (field, text.to_owned())),
-            ),
-        };
-        let username = optional("username", &self.username)
-            .map(|given| given.and_then(|(field, text)| fields.checked(field, Some(&text), Username::parse)));
-        let phone = optional("phone", &self.phone)
-            .map(|given| given.and_then(|(field, text)| fields.checked(field, Some(&text), Phone::parse)));
+        let username = self.username.as_ref().map(|text| fields.checked("username", filled(text.as_ref()), Username::parse));
+        let phone = self.phone.as_ref().map(|text| fields.checked("phone", filled(text.as_ref()), Phone::parse));
         let locale = self.locale.as_deref().map(Language::from_tag);
         if locale == Some(None) {
             fields.wrong("locale", "unknown_locale", "Use en, de, fr, es, pt, ja or ar.");

@@ -17,7 +17,7 @@ use crate::store::User;
 
 /// The profile form. Every field is sent, so an empty one is a removed one.
 #[derive(Deserialize)]
-pub struct ProfileForm {
+pub(crate) struct ProfileForm {
     name: Option<String>,
     username: Option<String>,
     phone: Option<String>,
@@ -26,17 +26,21 @@ pub struct ProfileForm {
 
 /// The password form.
 #[derive(Deserialize)]
-pub struct PasswordForm {
+pub(crate) struct PasswordForm {
     current: Option<String>,
     new: Option<String>,
 }
 
 /// A form of nothing but a button.
 #[derive(Deserialize)]
-pub struct ButtonForm {}
+pub(crate) struct ButtonForm {}
 
 /// `GET /account`
-pub async fn show(site: web::Data<Site>, http: HttpRequest, SignedIn(who): SignedIn) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    SignedIn(who): SignedIn,
+) -> Result<HttpResponse, ApiError> {
     account_page(&site, &http, &who, StatusCode::OK, user_view(&who.user), json!({})).await
 }
 
@@ -72,7 +76,7 @@ async fn account_page(
 }
 
 /// `POST /account/profile`
-pub async fn profile(
+pub(crate) async fn profile(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -98,7 +102,7 @@ pub async fn profile(
 }
 
 /// `POST /account/password`
-pub async fn password(
+pub(crate) async fn password(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -127,7 +131,7 @@ pub async fn password(
 }
 
 /// `POST /account/sessions/{id}/end`
-pub async fn end_session(
+pub(crate) async fn end_session(
     site: web::Data<Site>,
     client: Client,
     SignedIn(who): SignedIn,
@@ -142,7 +146,7 @@ pub async fn end_session(
 }
 
 /// `POST /account/sessions/end-others`
-pub async fn end_others(
+pub(crate) async fn end_others(
     site: web::Data<Site>,
     client: Client,
     SignedIn(who): SignedIn,
@@ -153,7 +157,7 @@ pub async fn end_others(
 }
 
 /// `POST /logout`
-pub async fn logout(
+pub(crate) async fn logout(
     site: web::Data<Site>,
     client: Client,
     Viewer(viewer): Viewer,
@@ -168,6 +172,6 @@ pub async fn logout(
 }
 
 /// `GET /signed-out`
-pub async fn signed_out(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn signed_out(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
     page(&site, &http, None, StatusCode::OK, ("signed_out", "Signed out"), json!({}))
 }

@@ -17,14 +17,14 @@ use crate::store::User;
 
 /// The forms of decisions.
 #[derive(Deserialize)]
-pub struct DecisionForm {
+pub(crate) struct DecisionForm {
     note: Option<String>,
     return_to: Option<String>,
 }
 
 /// The invitation form.
 #[derive(Deserialize)]
-pub struct InviteForm {
+pub(crate) struct InviteForm {
     email: Option<String>,
     name: Option<String>,
 }
@@ -38,7 +38,7 @@ fn user_view(user: &User) -> Value {
 }
 
 /// `GET /admin`
-pub async fn show(
+pub(crate) async fn show(
     site: web::Data<Site>,
     http: HttpRequest,
     Admin(who): Admin,
@@ -70,7 +70,7 @@ pub async fn show(
 }
 
 /// `GET /admin/approvals/{id}`: where the mail to admins leads.
-pub async fn approval(
+pub(crate) async fn approval(
     site: web::Data<Site>,
     http: HttpRequest,
     Admin(who): Admin,
@@ -83,7 +83,7 @@ pub async fn approval(
 }
 
 /// `POST /admin/users/{id}/{action}`
-pub async fn decide(
+pub(crate) async fn decide(
     site: web::Data<Site>,
     client: Client,
     Admin(who): Admin,
@@ -108,7 +108,7 @@ pub async fn decide(
 }
 
 /// `POST /admin/invite`
-pub async fn invite(
+pub(crate) async fn invite(
     site: web::Data<Site>,
     client: Client,
     Admin(who): Admin,

@@ -9,18 +9,18 @@ use crate::http::error::ApiError;
 use crate::templates::{FAVICON, STYLESHEET};
 
 /// Where the icon is.
-pub const ICON_PATH: &str = "/assets/favicon.svg";
+pub(crate) const ICON_PATH: &str = "/assets/favicon.svg";
 
 static STYLESHEET_PATH: LazyLock<String> =
     LazyLock::new(|| format!("/assets/gatepost.{}.css", &Digest::of(STYLESHEET.as_bytes()).hex()[..12]));
 
 /// Where the stylesheet is.
-pub fn stylesheet_path() -> &'static str {
+pub(crate) fn stylesheet_path() -> &'static str {
     &STYLESHEET_PATH
 }
 
 /// `GET /assets/{name}`
-pub async fn asset(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn asset(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let (kind, keep, body) = match name.as_str() {
         "favicon.svg" => ("image/svg+xml", "public, max-age=86400", FAVICON),
         name if STYLESHEET_PATH.ends_with(&format!("/{name}")) => {
@@ -32,6 +32,6 @@ pub async fn asset(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
 }
 
 /// `GET /favicon.ico`: browsers ask for it without being told to.
-pub async fn favicon() -> HttpResponse {
+pub(crate) async fn favicon() -> HttpResponse {
     super::see_other(ICON_PATH)
 }

@@ -22,7 +22,11 @@ fn view(mail: &DevMail) -> Value {
 }
 
 /// `GET /dev/mail`
-pub async fn show(site: web::Data<Site>, http: HttpRequest, Viewer(viewer): Viewer) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    Viewer(viewer): Viewer,
+) -> Result<HttpResponse, ApiError> {
     let messages = mailbox(&site)?.messages();
     let selected = query(&http, "id").and_then(|id| messages.iter().find(|mail| mail.id.to_string() == id));
     let context = json!({
@@ -33,7 +37,7 @@ pub async fn show(site: web::Data<Site>, http: HttpRequest, Viewer(viewer): View
 }
 
 /// `GET /dev/mail/messages`
-pub async fn list(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
     let messages: Vec<Value> = mailbox(&site)?
         .messages()
         .iter()
@@ -48,7 +52,7 @@ pub async fn list(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
 }
 
 /// `GET /dev/mail/messages/{id}/html`: the mail itself, for a frame without any rights.
-pub async fn html(site: web::Data<Site>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn html(site: web::Data<Site>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let messages = mailbox(&site)?.messages();
     let mail = messages.iter().find(|mail| mail.id.to_string() == *id).ok_or_else(ApiError::not_found)?;
     let policy =

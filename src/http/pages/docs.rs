@@ -9,7 +9,11 @@ use crate::http::extract::Viewer;
 use crate::http::{Site, openapi};
 
 /// `GET /docs`
-pub async fn show(site: web::Data<Site>, http: HttpRequest, Viewer(viewer): Viewer) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    Viewer(viewer): Viewer,
+) -> Result<HttpResponse, ApiError> {
     let context = openapi::reference()?;
     page(&site, &http, viewer.as_ref(), StatusCode::OK, ("docs", "API reference"), context)
 }

@@ -16,7 +16,7 @@ use crate::http::{Site, cookies, guard};
 
 /// The address form.
 #[derive(Deserialize)]
-pub struct LoginForm {
+pub(crate) struct LoginForm {
     email: Option<String>,
     next: Option<String>,
     challenge_id: Option<String>,
@@ -24,7 +24,7 @@ pub struct LoginForm {
 
 /// The password form.
 #[derive(Deserialize)]
-pub struct PasswordForm {
+pub(crate) struct PasswordForm {
     email: Option<String>,
     password: Option<String>,
     next: Option<String>,
@@ -32,7 +32,7 @@ pub struct PasswordForm {
 
 /// The code form.
 #[derive(Deserialize)]
-pub struct CodeForm {
+pub(crate) struct CodeForm {
     challenge_id: Option<String>,
     code: Option<String>,
     next: Option<String>,
@@ -40,17 +40,21 @@ pub struct CodeForm {
 
 /// The button behind a link.
 #[derive(Deserialize)]
-pub struct LinkForm {
+pub(crate) struct LinkForm {
     token: Option<String>,
 }
 
 /// `GET /`: to the account, or to the sign-in page.
-pub async fn root(Viewer(viewer): Viewer) -> HttpResponse {
+pub(crate) async fn root(Viewer(viewer): Viewer) -> HttpResponse {
     see_other(if viewer.is_some() { "/account" } else { "/login" })
 }
 
 /// `GET /login`
-pub async fn show(site: web::Data<Site>, http: HttpRequest, Viewer(viewer): Viewer) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    Viewer(viewer): Viewer,
+) -> Result<HttpResponse, ApiError> {
     let next = safe_next(&site, query(&http, "next").as_deref());
     if viewer.is_some() {
         return Ok(see_other(next.as_ref().map_or("/account", NextPath::as_str)));
@@ -86,7 +90,7 @@ fn safe_next(site: &Site, text: Option<&str>) -> Option<NextPath> {
 }
 
 /// `POST /login`: asks for a mail, or for the same mail again.
-pub async fn request(
+pub(crate) async fn request(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -156,7 +160,7 @@ fn limited(
 }
 
 /// `POST /login/password`
-pub async fn password(
+pub(crate) async fn password(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -187,7 +191,7 @@ pub async fn password(
 }
 
 /// `GET /login/code`
-pub async fn show_code(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show_code(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
     let Some(id) = query(&http, "challenge").and_then(|id| id.parse::<ChallengeId>().ok()) else {
         return Ok(see_other("/login"));
     };
@@ -220,7 +224,7 @@ async fn code_page(
 }
 
 /// `POST /login/code`
-pub async fn verify_code(
+pub(crate) async fn verify_code(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -251,7 +255,11 @@ pub async fn verify_code(
 }
 
 /// `GET /login/link`: shows what the link is about. Changes nothing, whoever follows it.
-pub async fn show_link(site: web::Data<Site>, http: HttpRequest, client: Client) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show_link(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    client: Client,
+) -> Result<HttpResponse, ApiError> {
     guard::verify(&site, &client).await?;
     let token = query(&http, "token").and_then(|token| LinkToken::parse(token.trim()));
     let Some(token) = token else { return invalid_link(&site, &http) };
@@ -279,7 +287,7 @@ fn invalid_link(site: &Site, http: &HttpRequest) -> Result<HttpResponse, ApiErro
 }
 
 /// `POST /login/link`: signs in the browser in which the button was pressed.
-pub async fn verify_link(
+pub(crate) async fn verify_link(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -313,7 +321,7 @@ fn admitted(site: &Site, admission: Admission, next: Option<&NextPath>) -> Resul
 }
 
 /// `GET /pending`
-pub async fn pending(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn pending(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
     let rejected = query(&http, "status").as_deref() == Some("rejected");
     let status = if rejected { "rejected" } else { "pending" };
     let context = json!({ "status": status, "email": null });

@@ -1,13 +1,13 @@
 //! The pages: rendered on the server, whole without JavaScript. Each form posts back to its page's path and answers
 //! with a redirect, or with the page again and what was wrong.
 
-pub mod account;
-pub mod admin;
-pub mod assets;
-pub mod dev_mail;
-pub mod docs;
-pub mod login;
-pub mod register;
+pub(super) mod account;
+pub(super) mod admin;
+pub(super) mod assets;
+pub(super) mod dev_mail;
+pub(super) mod docs;
+pub(super) mod login;
+pub(super) mod register;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -128,7 +128,7 @@ fn with_notice(path: &str, notice: &str) -> String {
 }
 
 /// Sends a person who has to sign in first to the sign-in page, and back to a page afterwards.
-pub fn to_login(request: &HttpRequest) -> HttpResponse {
+pub(super) fn to_login(request: &HttpRequest) -> HttpResponse {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let mut location = "/login".to_owned();
     if request.method().is_safe() && path != "/" {
@@ -139,11 +139,11 @@ pub fn to_login(request: &HttpRequest) -> HttpResponse {
 }
 
 /// The page that tells an error.
-pub async fn error(request: &HttpRequest, site: &Site, error: &ApiError, id: &str) -> Result<String, ApiError> {
-    let viewer = match request.method().is_safe() {
-        // Without the database there is nobody to recognise, and no need to wait for it again.
-        true if error.code != Code::Unavailable => Viewer::extract(request).await.ok().and_then(|viewer| viewer.0),
-        _ => None,
+pub(super) async fn error(request: &HttpRequest, site: &Site, error: &ApiError, id: &str) -> Result<String, ApiError> {
+    let viewer = if request.method().is_safe() && error.code != Code::Unavailable {
+        Viewer::extract(request).await.ok().and_then(|viewer| viewer.0)
+    } else {
+        None
     };
     let context = json!({
         "status": error.code.status().as_u16(),

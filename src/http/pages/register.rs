@@ -15,7 +15,7 @@ use crate::settings;
 
 /// The registration form.
 #[derive(Default, Deserialize)]
-pub struct RegisterForm {
+pub(crate) struct RegisterForm {
     email: Option<String>,
     name: Option<String>,
     note: Option<String>,
@@ -27,7 +27,7 @@ fn form_page(
     status: StatusCode,
     form: &RegisterForm,
     error: Option<&str>,
-    errors: Value,
+    errors: &Value,
 ) -> Result<HttpResponse, ApiError> {
     let context = json!({
         "email": form.email,
@@ -44,15 +44,15 @@ fn is_closed(site: &Site) -> bool {
 }
 
 /// `GET /register`
-pub async fn show(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
     if is_closed(&site) {
         return Ok(see_other("/login"));
     }
-    form_page(&site, &http, StatusCode::OK, &RegisterForm::default(), None, json!({}))
+    form_page(&site, &http, StatusCode::OK, &RegisterForm::default(), None, &json!({}))
 }
 
 /// `POST /register`
-pub async fn submit(
+pub(crate) async fn submit(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
@@ -68,13 +68,13 @@ pub async fn submit(
     let note = fields.note("note", form.note.as_deref());
     let errors = fields.into_errors();
     if !errors.is_empty() {
-        return form_page(&site, &http, StatusCode::BAD_REQUEST, &form, None, field_errors(&errors));
+        return form_page(&site, &http, StatusCode::BAD_REQUEST, &form, None, &field_errors(&errors));
     }
     let email = present(email)?;
     match guard::register(&site, &client, &email).await {
         Ok(_) => {}
         Err(error) if error.code == Code::RateLimited => {
-            return form_page(&site, &http, error.code.status(), &form, Some(&error.detail), json!({}));
+            return form_page(&site, &http, error.code.status(), &form, Some(&error.detail), &json!({}));
         }
         Err(error) => return Err(error),
     }

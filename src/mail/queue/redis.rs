@@ -61,10 +61,26 @@ impl RedisSource {
     /// Let it finish: an abandoned call loses what it has taken.
     pub(crate) async fn take(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
         let taken = self.pop(most).await;
-        if taken.as_ref().is_err_and(RedisError::is_outage) {
-            self.connection = None;
+        match &taken {
+            Err(error) if error.is_outage() => self.connection = None,
+            Err(_) => self.mend().await?,
+            Ok(_) => {}
         }
         taken
+    }
+
+    /// Deletes what has the name of a list and is none: it would keep every id from being taken. The rows of the ids that
+    /// could not be pushed meanwhile come back through the sweeper.
+    async fn mend(&mut self) -> Result<(), RedisError> {
+        for list in MAIL_LISTS {
+            let kind: String = self.ask(cmd("TYPE").arg(list)).await?;
+            if kind != "list" && kind != "none" {
+                log::warn!("deleting the Redis key {list}: it should be a list and is a {kind}");
+                self.counters.malformed_ids(1);
+                self.ask::<()>(cmd("DEL").arg(list)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn pop(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {

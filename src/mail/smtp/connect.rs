@@ -108,7 +108,7 @@ impl Dialer {
                     return Ok(stream);
                 }
                 Ok(Err(error)) => failure = format!("cannot connect: {error}"),
-                Err(_) => failure = "cannot connect: no answer in time".to_owned(),
+                Err(_) => "cannot connect: no answer in time".clone_into(&mut failure),
             }
         }
         Err(failure)

@@ -1,4 +1,4 @@
-//! What SQLite does in its own way.
+//! What `SQLite` does in its own way.
 
 use diesel_async::RunQueryDsl;
 
@@ -6,7 +6,7 @@ use super::Conn;
 use crate::domain::Instant;
 use crate::store::StoreError;
 
-/// Does nothing: a write transaction of SQLite excludes every other from its first statement on.
+/// Does nothing: a write transaction of `SQLite` excludes every other from its first statement on.
 #[allow(clippy::unused_async, reason = "the same signature on every backend")]
 pub async fn lock(_conn: &mut Conn, _key: i64) -> Result<(), StoreError> {
     Ok(())

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "the columns are described where they are read: in models.rs")]
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Text, Nullable, BigInt};
     use super::super::{Id, Instant};
 
     users (id) {
@@ -30,7 +30,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Text, Nullable, Binary, Integer};
     use super::super::{Id, Instant};
 
     challenges (id) {
@@ -53,7 +53,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Text, Integer};
     use super::super::Instant;
 
     guess_budgets (subject) {
@@ -64,7 +64,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Nullable, Binary, Text, BigInt};
     use super::super::{Id, Instant};
 
     sessions (id) {
@@ -84,7 +84,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Binary, Nullable};
     use super::super::{Id, Instant};
 
     refresh_tokens (digest) {
@@ -96,7 +96,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Text, Nullable, SmallInt, Integer, BigInt};
     use super::super::{Id, Instant};
 
     outbox (id) {
@@ -122,7 +122,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Text, Nullable};
     use super::super::{Id, Instant};
 
     audit (id) {
