@@ -38,6 +38,11 @@ impl Auth {
                 None => None,
             },
         };
+        let session = match session {
+            // A cached session may lag behind in when it was last seen: nobody is sent away for that.
+            Some(session) if !self.is_alive(&session, now) => self.0.cache.session_afresh(session.id).await?,
+            session => session,
+        };
         let Some(session) = session.filter(|session| self.is_alive(session, now)) else { return Ok(None) };
         let user = self.0.cache.user(session.user_id).await?;
         let Some(user) = user.filter(|user| user.status == UserStatus::Approved) else { return Ok(None) };

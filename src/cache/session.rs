@@ -26,7 +26,7 @@ impl Name {
     fn key(self) -> String {
         match self {
             Self::Token(digest) => keys::session(&digest),
-            Self::Id(id) => key_of_id(id),
+            Self::Id(id) => keys::session_id(id),
         }
     }
 
@@ -37,11 +37,6 @@ impl Name {
             Self::Id(id) => session.id == id,
         }
     }
-}
-
-/// A session, by its id: for access tokens, which name their session. A hash like the one by token.
-fn key_of_id(id: SessionId) -> String {
-    format!("session:id:{id}")
 }
 
 impl Cache {
@@ -133,7 +128,7 @@ impl Cache {
 /// Everything under which a session is cached.
 pub(super) fn session_marks(id: SessionId, token: Option<Digest>, version: i64) -> Vec<Mark> {
     let by_token = token.map(|digest| keys::session(&digest));
-    let all = by_token.into_iter().chain([key_of_id(id)]);
+    let all = by_token.into_iter().chain([keys::session_id(id)]);
     all.map(|key| Mark { key, kind: Kind::Session, version }).collect()
 }
 

@@ -6,14 +6,14 @@
 //! | `rate:{policy}:{subject}` | list | microsecond times of the requests in the window | the policy's window |
 //! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
-//! | `session:{sha256 of the token}` | hash | a session | 300 s, never past its expiry |
+//! | `session:{sha256 of the token}`, `session:id:{id}` | hash | a session | 300 s, never past its expiry |
 //! | `gatepost:probe` | string | proof that the server takes writes | 1 s |
 //! | `gatepost:invalidations` | channel | cache keys that other instances must forget | |
 //!
 //! The braces around `mail` are part of the name: a Redis Cluster hash tag, which keeps the four lists in one slot so
 //! that one command can wait on all of them. All other braces in the table are placeholders.
 
-use crate::domain::{Digest, EmailAddress, UserId};
+use crate::domain::{Digest, EmailAddress, SessionId, UserId};
 
 /// Mails that a person waits for right now.
 pub const MAIL_URGENT: &str = "{mail}:urgent";
@@ -54,6 +54,11 @@ pub fn user_username(username: &str) -> String {
 /// The id behind a phone number, in the form that identifies it.
 pub fn user_phone(phone: &str) -> String {
     format!("user:phone:{phone}")
+}
+
+/// A session, by its id: for access tokens, which name their session.
+pub fn session_id(id: SessionId) -> String {
+    format!("session:id:{id}")
 }
 
 /// A session, by the digest of its token.

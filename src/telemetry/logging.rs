@@ -9,6 +9,8 @@ use crate::settings::{Log, LogFormat};
 /// Starts logging to standard error. A second call (in tests, say) changes nothing.
 pub fn start(settings: &Log) {
     let mut builder = env_logger::Builder::new();
+    // Actix tells of every start what this program tells in its own words. A filter can still ask for it.
+    builder.filter_module("actix_server", log::LevelFilter::Warn);
     builder.parse_filters(&settings.filter);
     if settings.format == LogFormat::Json {
         builder.format(|out, record| {
