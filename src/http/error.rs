@@ -5,6 +5,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::openapi::values;
 use crate::auth::AuthError;
 use crate::store::StoreError;
 use crate::templates::TemplateError;
@@ -122,6 +123,7 @@ pub struct Problem {
     /// The status.
     pub status: u16,
     /// The stable code.
+    #[schema(schema_with = values::problem_code)]
     pub code: &'static str,
     /// What happened this time.
     pub detail: String,
@@ -129,6 +131,7 @@ pub struct Problem {
     pub request_id: String,
     /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     pub errors: Vec<FieldError>,
 }
 

@@ -14,6 +14,34 @@ use super::extract::Viewer;
 use crate::domain::NextPath;
 
 /// `GET /forward-auth`
+#[utoipa::path(
+    get,
+    path = "/forward-auth",
+    tag = "Session",
+    operation_id = "forward_auth",
+    summary = "Check a session for a reverse proxy",
+    description = "For nginx `auth_request`, Traefik `ForwardAuth` and Caddy `forward_auth`. With the \
+        `X-Forwarded-` headers, a person who looks at a page is sent to sign in and back afterwards, if the \
+        application's origin is listed; everything else gets 401.",
+    params(
+        ("X-Forwarded-Method" = Option<String>, Header, description = "Only GET and HEAD are sent to sign in."),
+        ("X-Forwarded-Proto" = Option<String>, Header, description = "`http` or `https`."),
+        ("X-Forwarded-Host" = Option<String>, Header, description = "The application's host."),
+        ("X-Forwarded-Uri" = Option<String>, Header, description = "Path and query that the browser asked for."),
+    ),
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The request may pass. The answer has no body.", headers(
+            ("Remote-User" = String, description = "The username, or else the address."),
+            ("Remote-Email" = String, description = "The address."),
+            ("Remote-Name" = String, description = "What the person is called."),
+            ("Remote-Groups" = String, description = "The role."),
+            ("X-Gatepost-User-Id" = String, description = "The account's id."),
+        )),
+        (status = 302, description = "Not signed in: on to the sign-in page.",
+            headers(("Location" = String, description = "The sign-in page, with `next` where that is allowed."))),
+    ),
+)]
 pub(super) async fn forward_auth(
     site: web::Data<Site>,
     request: HttpRequest,

@@ -3,26 +3,47 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::openapi::values;
 use crate::domain::{AdminAction, Language, Role, SessionId, UserId, UserStatus};
 use crate::store::{Session, User};
 
 /// An account.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21", "email": "ada@example.com", "name": "Ada Lovelace",
+    "username": "ada", "phone": null, "avatar_url": null, "locale": "en", "role": "user", "status": "approved",
+    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:31:12Z",
+}))]
 pub(super) struct UserView {
+    /// Never changes.
     #[schema(value_type = uuid::Uuid)]
     id: UserId,
+    /// The proved address.
+    #[schema(format = Email)]
     email: String,
+    /// What the person is called; may be empty.
     name: String,
+    /// A short handle.
+    #[schema(required = true)]
     username: Option<String>,
+    /// A telephone number, `+49…`.
+    #[schema(required = true)]
     phone: Option<String>,
+    /// Where the person's picture is.
+    #[schema(required = true)]
     avatar_url: Option<String>,
-    #[schema(value_type = String, example = "en")]
+    /// The language of mails.
+    #[schema(schema_with = values::language)]
     locale: Language,
-    #[schema(value_type = String, example = "user")]
+    /// What the person may do.
+    #[schema(schema_with = values::role)]
     role: Role,
-    #[schema(value_type = String, example = "approved")]
+    /// Where the account stands.
+    #[schema(schema_with = values::user_status)]
     status: UserStatus,
+    /// When the account was made.
     created_at: DateTime<Utc>,
+    /// When it last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -49,11 +70,17 @@ impl From<&User> for UserView {
 pub(super) struct AdminUserView {
     #[serde(flatten)]
     user: UserView,
+    /// What the person told the admins when asking for the account.
     note: String,
+    /// The network address that the account was asked for from.
     address: String,
+    /// The device that it was asked for from.
     device: String,
+    /// When its owner last signed in.
+    #[schema(required = true)]
     last_sign_in_at: Option<DateTime<Utc>>,
     /// What can be done with the account as it stands.
+    #[schema(schema_with = values::actions)]
     actions: Vec<&'static str>,
 }
 
@@ -82,8 +109,10 @@ impl From<&User> for AdminUserView {
 /// The session behind a request.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct SessionView {
+    /// Names the session.
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
+    /// When it ends, however much it is used.
     expires_at: DateTime<Utc>,
 }
 
@@ -96,13 +125,20 @@ impl From<&Session> for SessionView {
 /// One of a person's devices.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct DeviceView {
+    /// Names the session.
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
+    /// Browser and system, as far as they are known.
     device: String,
+    /// The network address that signed in.
     address: String,
+    /// How the person signed in: `otp`, `magic_link` or `password`.
     method: String,
+    /// When the person signed in.
     created_at: DateTime<Utc>,
+    /// When the session was last used, to the minute or so.
     last_seen_at: DateTime<Utc>,
+    /// When it ends, however much it is used.
     expires_at: DateTime<Utc>,
     /// Whether this is the device that asks.
     current: bool,

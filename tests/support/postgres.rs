@@ -139,6 +139,11 @@ impl PrivatePostgres {
         TestDatabase::create(&self.cluster.url, false).await
     }
 
+    /// Where it keeps its data, and looks for `server.crt` and `server.key`.
+    pub fn data_directory(&self) -> std::path::PathBuf {
+        std::path::Path::new(&self.cluster.directory).join("data")
+    }
+
     /// Ends it in good order: connections are closed, new ones refused, what was committed stays.
     pub async fn stop(&self) {
         self.run(&["down"], &["fast"]).await;

@@ -9,43 +9,54 @@ use crate::domain::{AdminAction, UserId, UserStatus};
 use crate::http::Site;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Admin, Client, Json};
+use crate::http::openapi::values::{self, ActionName};
 use crate::http::views::AdminUserView;
 
 /// Which accounts to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// `pending`, `approved`, `rejected` or `banned`.
+    /// Only accounts that stand so. `all` is the same as nothing.
+    #[param(schema_with = values::user_status_or_all)]
     pub status: Option<String>,
     /// Part of an address, a name or a username.
     pub search: Option<String>,
-    /// At most so many: 1 to 200, otherwise 50.
+    /// At most so many: 50, if it is not 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u16>,
     /// `next_cursor` of the page before.
+    #[param(value_type = Option<uuid::Uuid>)]
     pub cursor: Option<String>,
 }
 
 /// A page of accounts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct UsersView {
+    /// The accounts, newest first.
     users: Vec<AdminUserView>,
     /// Names the next page; null on the last.
+    #[schema(required = true, value_type = Option<uuid::Uuid>)]
     next_cursor: Option<String>,
 }
 
 /// What an admin adds to a decision.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "note": "Welcome aboard" }))]
 pub struct DecisionNote {
     /// Kept with the decision, and mailed on approval.
+    #[schema(max_length = 500)]
     pub note: Option<String>,
 }
 
 /// Whom to invite.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "email": "grace@example.com", "name": "Grace Hopper", "locale": "en" }))]
 pub struct Invite {
     /// The new account's address.
+    #[schema(required = true, value_type = String, format = Email, max_length = 254)]
     pub email: Option<String>,
     /// What the person is called.
+    #[schema(max_length = 100)]
     pub name: Option<String>,
     /// The language of the invitation.
     pub locale: Option<String>,
@@ -78,6 +89,20 @@ pub fn action(text: &str) -> Result<AdminAction, ApiError> {
 }
 
 /// `GET /api/admin/users`
+#[utoipa::path(
+    get,
+    path = "/api/admin/users",
+    tag = "Admin",
+    operation_id = "list_users",
+    summary = "List accounts",
+    description = "Newest first, a page at a time.",
+    params(ListQuery),
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, body = UsersView, description = "A page of accounts."),
+        (status = 400, description = "invalid_request, invalid_input"),
+    ),
+)]
 pub async fn list(
     site: web::Data<Site>,
     _admin: Admin,
@@ -91,6 +116,19 @@ pub async fn list(
 }
 
 /// `GET /api/admin/users/{id}`
+#[utoipa::path(
+    get,
+    path = "/api/admin/users/{id}",
+    tag = "Admin",
+    operation_id = "show_user",
+    summary = "Look at one account",
+    params(("id" = Uuid, Path, description = "The account.")),
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, body = AdminUserView, description = "The account."),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub async fn show(site: web::Data<Site>, _admin: Admin, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let id: UserId = id.parse().map_err(|_| ApiError::not_found())?;
     let user = site.auth.user(id).await?.ok_or_else(ApiError::not_found)?;
@@ -98,6 +136,21 @@ pub async fn show(site: web::Data<Site>, _admin: Admin, id: web::Path<String>) -
 }
 
 /// `POST /api/admin/users`
+#[utoipa::path(
+    post,
+    path = "/api/admin/users",
+    tag = "Admin",
+    operation_id = "invite_user",
+    summary = "Invite a person",
+    description = "Makes an approved account and mails an invitation.",
+    security(("session_cookie" = []), ("bearer" = [])),
+    request_body = Invite,
+    responses(
+        (status = 201, body = AdminUserView, description = "The new account."),
+        (status = 400, description = "invalid_input"),
+        (status = 409, description = "taken"),
+    ),
+)]
 pub async fn invite(
     site: web::Data<Site>,
     client: Client,
@@ -114,6 +167,26 @@ pub async fn invite(
 }
 
 /// `POST /api/admin/users/{id}/{action}`
+#[utoipa::path(
+    post,
+    path = "/api/admin/users/{id}/{action}",
+    tag = "Admin",
+    operation_id = "decide_about_user",
+    summary = "Decide about an account",
+    description = "`actions` of an account says which decisions fit it. Rejecting and banning end all of its sessions.",
+    params(
+        ("id" = Uuid, Path, description = "The account."),
+        ("action" = inline(ActionName), Path, description = "The decision."),
+    ),
+    security(("session_cookie" = []), ("bearer" = [])),
+    request_body(content = Option<DecisionNote>, description = "Can be left out."),
+    responses(
+        (status = 200, body = AdminUserView, description = "The account as it is now."),
+        (status = 400, description = "invalid_input"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "conflict, last_admin"),
+    ),
+)]
 pub async fn decide(
     site: web::Data<Site>,
     client: Client,

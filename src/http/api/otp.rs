@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ModeField, accepted_with, admitted, counted};
+use super::sign_in::{ChallengeView, ModeField, SignInView, accepted_with, admitted, counted};
 use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
@@ -13,23 +13,31 @@ use crate::http::{Site, cookies, guard};
 
 /// Asks for a code.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "email": "ada@example.com", "next": "/account", "locale": "en" }))]
 pub struct OtpRequest {
     /// The mailbox to be proved.
+    #[schema(required = true, value_type = String, format = Email, max_length = 254)]
     pub email: Option<String>,
     /// Where to go afterwards: a path, or a URL of a listed origin.
     pub next: Option<String>,
     /// The language of the mail.
     pub locale: Option<String>,
     /// Names the challenge whose mail should be sent again.
+    #[schema(value_type = Option<uuid::Uuid>)]
     pub challenge_id: Option<String>,
 }
 
 /// Answers with a code.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "challenge_id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21", "code": "123456", "mode": "cookie",
+}))]
 pub struct OtpVerify {
     /// From the answer to the request.
+    #[schema(required = true, value_type = uuid::Uuid)]
     pub challenge_id: Option<String>,
     /// Six digits; spaces and dashes do no harm.
+    #[schema(required = true, value_type = String)]
     pub code: Option<String>,
     /// What the client wants to hold.
     #[serde(default)]
@@ -37,6 +45,23 @@ pub struct OtpVerify {
 }
 
 /// `POST /api/auth/otp/request`
+#[utoipa::path(
+    post,
+    path = "/api/auth/otp/request",
+    tag = "Signing in",
+    operation_id = "request_code",
+    summary = "Ask for a code",
+    description = "Mails a six-digit code, and in the same mail a link where links are on too. The answer is the same \
+        for every address. To send the mail again, name its `challenge_id`: the code and its guesses stay the same.",
+    request_body = OtpRequest,
+    responses(
+        (status = 202, body = ChallengeView, description = "Taken. Show a field for the code.",
+            headers(("Set-Cookie" = String, description = "`gatepost_flow`: ties this browser to the mail's link."))),
+        (status = 400, description = "invalid_input"),
+        (status = 404, description = "method_disabled"),
+        (status = 429, description = "rate_limited"),
+    ),
+)]
 pub async fn request(
     site: web::Data<Site>,
     http: HttpRequest,
@@ -80,6 +105,25 @@ pub async fn challenge(
 }
 
 /// `POST /api/auth/otp/verify`
+#[utoipa::path(
+    post,
+    path = "/api/auth/otp/verify",
+    tag = "Signing in",
+    operation_id = "verify_code",
+    summary = "Sign in with a code",
+    description = "Five wrong guesses burn a challenge: from then on the right code is refused too, and the person \
+        asks for a new one.",
+    request_body = OtpVerify,
+    responses(
+        (status = 200, body = SignInView,
+            description = "What the person gets: `signed_in` with a session, or how the account stands.",
+            headers(("Set-Cookie" = String, description = "`gatepost_session`, once signed in with `mode` `cookie`."))),
+        (status = 400, description = "invalid_input"),
+        (status = 401, description = "invalid_code"),
+        (status = 404, description = "method_disabled"),
+        (status = 429, description = "rate_limited, too_many_guesses"),
+    ),
+)]
 pub async fn verify(
     site: web::Data<Site>,
     client: Client,

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ModeField, admitted, counted};
+use super::sign_in::{ModeField, SignInView, admitted, counted};
 use crate::auth::AuthError;
 use crate::domain::Redacted;
 use crate::http::error::ApiError;
@@ -13,10 +13,13 @@ use crate::http::{Site, guard};
 
 /// Address and password.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "email": "ada@example.com", "password": "correct horse battery", "mode": "cookie" }))]
 pub struct Login {
     /// The account's address.
+    #[schema(required = true, value_type = String, format = Email, max_length = 254)]
     pub email: Option<String>,
     /// Its password.
+    #[schema(required = true, value_type = String, format = Password)]
     pub password: Option<String>,
     /// What the client wants to hold.
     #[serde(default)]
@@ -25,14 +28,35 @@ pub struct Login {
 
 /// The old and the new password.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "current": "correct horse battery", "new": "staple the horse again" }))]
 pub struct ChangePassword {
     /// The present password, where the account has one.
+    #[schema(format = Password)]
     pub current: Option<String>,
-    /// The password from now on.
+    /// The password from now on: at least twelve characters, unless the operator set another length.
+    #[schema(required = true, value_type = String, format = Password, max_length = 1024)]
     pub new: Option<String>,
 }
 
 /// `POST /api/auth/login`
+#[utoipa::path(
+    post,
+    path = "/api/auth/login",
+    tag = "Signing in",
+    operation_id = "log_in",
+    summary = "Sign in with a password",
+    description = "Only where `password` is one of the login methods. An unknown address takes as long as a known one.",
+    request_body = Login,
+    responses(
+        (status = 200, body = SignInView,
+            description = "What the person gets: `signed_in` with a session, or how the account stands.",
+            headers(("Set-Cookie" = String, description = "`gatepost_session`, once signed in with `mode` `cookie`."))),
+        (status = 400, description = "invalid_input"),
+        (status = 401, description = "invalid_credentials"),
+        (status = 404, description = "method_disabled"),
+        (status = 429, description = "rate_limited, too_many_guesses"),
+    ),
+)]
 pub async fn login(site: web::Data<Site>, client: Client, Json(body): Json<Login>) -> Result<HttpResponse, ApiError> {
     if !site.auth.settings().methods.password {
         return Err(AuthError::MethodDisabled.into());
@@ -49,6 +73,24 @@ pub async fn login(site: web::Data<Site>, client: Client, Json(body): Json<Login
 }
 
 /// `POST /api/auth/change-password`
+#[utoipa::path(
+    post,
+    path = "/api/auth/change-password",
+    tag = "Profile",
+    operation_id = "change_password",
+    summary = "Set or change your password",
+    description = "An account that has a password shows it in `current`. All other devices are signed out, and the \
+        account's owner gets a mail.",
+    security(("session_cookie" = []), ("bearer" = [])),
+    request_body = ChangePassword,
+    responses(
+        (status = 204, description = "The new password is set."),
+        (status = 400, description = "invalid_input"),
+        (status = 401, description = "invalid_credentials"),
+        (status = 404, description = "method_disabled"),
+        (status = 429, description = "rate_limited, too_many_guesses"),
+    ),
+)]
 pub async fn change(
     site: web::Data<Site>,
     client: Client,

@@ -13,10 +13,12 @@ use crate::store::ProfileChange;
 
 /// The fields to change. An absent field stays; an empty or null username or phone is removed.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "name": "Ada Lovelace", "username": "ada", "phone": null, "locale": "en" }))]
 pub struct ProfileFields {
     /// What the person is called.
+    #[schema(max_length = 100)]
     pub name: Option<String>,
-    /// A short handle.
+    /// A short handle: two to 32 letters, digits, dots, dashes and underscores, a letter first.
     #[serde(default, deserialize_with = "present_or_null")]
     #[schema(value_type = Option<String>)]
     pub username: Option<Option<String>>,
@@ -24,7 +26,7 @@ pub struct ProfileFields {
     #[serde(default, deserialize_with = "present_or_null")]
     #[schema(value_type = Option<String>)]
     pub phone: Option<Option<String>>,
-    /// The language of mails.
+    /// The language of mails: `en`, `de`, `fr`, `es`, `pt`, `ja` or `ar`.
     pub locale: Option<String>,
 }
 
@@ -44,7 +46,8 @@ impl ProfileFields {
     pub fn change(&self) -> Result<ProfileChange, Vec<FieldError>> {
         let mut fields = Fields::default();
         let name = fields.checked("name", self.name.as_deref(), DisplayName::parse);
-        let username = self.username.as_ref().map(|text| fields.checked("username", filled(text.as_ref()), Username::parse));
+        let username =
+            self.username.as_ref().map(|text| fields.checked("username", filled(text.as_ref()), Username::parse));
         let phone = self.phone.as_ref().map(|text| fields.checked("phone", filled(text.as_ref()), Phone::parse));
         let locale = self.locale.as_deref().map(Language::from_tag);
         if locale == Some(None) {
@@ -60,6 +63,22 @@ impl ProfileFields {
 }
 
 /// `PUT /api/profile`
+#[utoipa::path(
+    put,
+    path = "/api/profile",
+    tag = "Profile",
+    operation_id = "update_profile",
+    summary = "Change your profile",
+    description = "Changes the fields that are given and leaves the others.",
+    security(("session_cookie" = []), ("bearer" = [])),
+    request_body = ProfileFields,
+    responses(
+        (status = 200, body = UserView, description = "The account as it is now."),
+        (status = 400, description = "invalid_input"),
+        (status = 409, description = "taken"),
+        (status = 429, description = "rate_limited"),
+    ),
+)]
 pub async fn update(
     site: web::Data<Site>,
     client: Client,

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::accepted_with;
+use super::sign_in::{ChallengeView, accepted_with};
 use crate::auth::{ChallengeRequest, Registration};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Json};
@@ -12,18 +12,38 @@ use crate::http::{Site, cookies, guard};
 
 /// Asks for an account.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "email": "ada@example.com", "name": "Ada Lovelace", "note": "From the analytics team" }))]
 pub struct Register {
     /// The mailbox to be proved.
+    #[schema(required = true, value_type = String, format = Email, max_length = 254)]
     pub email: Option<String>,
     /// What the person is called.
+    #[schema(required = true, value_type = String, max_length = 100)]
     pub name: Option<String>,
     /// What the person tells the admin.
+    #[schema(max_length = 500)]
     pub note: Option<String>,
     /// The language of the mails.
     pub locale: Option<String>,
 }
 
 /// `POST /api/auth/register`
+#[utoipa::path(
+    post,
+    path = "/api/auth/register",
+    tag = "Signing in",
+    operation_id = "register",
+    summary = "Ask for an account",
+    description = "Mails a code first, which proves the mailbox. Answer it as any other code; the answer then says \
+        whether the account is approved or waits for an admin.",
+    request_body = Register,
+    responses(
+        (status = 202, body = ChallengeView, description = "Taken. Show a field for the code.",
+            headers(("Set-Cookie" = String, description = "`gatepost_flow`: ties this browser to the mail's link."))),
+        (status = 400, description = "invalid_input"),
+        (status = 429, description = "rate_limited"),
+    ),
+)]
 pub async fn register(
     site: web::Data<Site>,
     http: HttpRequest,

@@ -14,23 +14,46 @@ use crate::http::{Site, cookies};
 /// Who is signed in.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct WhoView {
+    /// The account.
     user: UserView,
+    /// The session that was shown.
     session: SessionView,
 }
 
 /// The devices of a person.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct DevicesView {
+    /// The open sessions, last used first.
     sessions: Vec<DeviceView>,
 }
 
 /// How many sessions were ended.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct EndedView {
+    /// How many.
     ended: usize,
 }
 
 /// `GET /api/auth/validate`
+#[utoipa::path(
+    get,
+    path = "/api/auth/validate",
+    tag = "Session",
+    operation_id = "validate_session",
+    summary = "Check a session",
+    description = "Made to be called often: it is answered from a cache that forgets an ended session at once. For a \
+        reverse proxy, see `/forward-auth`.",
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, body = WhoView, description = "The session is good.", headers(
+            ("Remote-User" = String, description = "The username, or else the address."),
+            ("Remote-Email" = String, description = "The address."),
+            ("Remote-Name" = String, description = "What the person is called."),
+            ("Remote-Groups" = String, description = "The role."),
+            ("X-Gatepost-User-Id" = String, description = "The account's id."),
+        )),
+    ),
+)]
 pub async fn validate(SignedIn(who): SignedIn) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     identify(&mut response, &who);
@@ -58,17 +81,48 @@ pub fn identify(response: &mut HttpResponseBuilder, who: &Authenticated) {
 }
 
 /// `GET /api/auth/me`
+#[utoipa::path(
+    get,
+    path = "/api/auth/me",
+    tag = "Profile",
+    operation_id = "my_account",
+    summary = "Your own account",
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses((status = 200, body = UserView, description = "The account that is signed in.")),
+)]
 pub async fn me(SignedIn(who): SignedIn) -> HttpResponse {
     HttpResponse::Ok().json(UserView::from(&who.user))
 }
 
 /// `POST /api/auth/logout`
+#[utoipa::path(
+    post,
+    path = "/api/auth/logout",
+    tag = "Session",
+    operation_id = "log_out",
+    summary = "Sign out",
+    description = "Ends the session for good, with all of its tokens.",
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 204, description = "Signed out.",
+            headers(("Set-Cookie" = String, description = "Removes `gatepost_session`."))),
+    ),
+)]
 pub async fn logout(site: web::Data<Site>, client: Client, SignedIn(who): SignedIn) -> Result<HttpResponse, ApiError> {
     site.auth.log_out(&who, &client.origin).await?;
     Ok(HttpResponse::NoContent().cookie(cookies::no_session(&site)).finish())
 }
 
 /// `GET /api/sessions`
+#[utoipa::path(
+    get,
+    path = "/api/sessions",
+    tag = "Session",
+    operation_id = "list_sessions",
+    summary = "Your devices",
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses((status = 200, body = DevicesView, description = "Your open sessions, last used first.")),
+)]
 pub async fn list(site: web::Data<Site>, SignedIn(who): SignedIn) -> Result<HttpResponse, ApiError> {
     let sessions = site.auth.sessions(who.user.id).await?;
     let view = |session| DeviceView::new(session, who.session.id);
@@ -76,6 +130,19 @@ pub async fn list(site: web::Data<Site>, SignedIn(who): SignedIn) -> Result<Http
 }
 
 /// `DELETE /api/sessions/{id}`
+#[utoipa::path(
+    delete,
+    path = "/api/sessions/{id}",
+    tag = "Session",
+    operation_id = "end_session",
+    summary = "Sign out one device",
+    params(("id" = Uuid, Path, description = "A session of yours.")),
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 204, description = "The device is signed out."),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub async fn end(
     site: web::Data<Site>,
     client: Client,
@@ -88,6 +155,16 @@ pub async fn end(
 }
 
 /// `DELETE /api/sessions`
+#[utoipa::path(
+    delete,
+    path = "/api/sessions",
+    tag = "Session",
+    operation_id = "end_other_sessions",
+    summary = "Sign out all other devices",
+    description = "Ends every session of yours but the one that asks.",
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses((status = 200, body = EndedView, description = "How many sessions were ended.")),
+)]
 pub async fn end_others(
     site: web::Data<Site>,
     client: Client,

@@ -3,10 +3,11 @@
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{Admission, AuthError, Credentials, IssuedChallenge, Mode};
-use crate::domain::ChallengeId;
+use crate::auth::{AccessToken, Admission, AuthError, Credentials, IssuedChallenge, Mode};
+use crate::domain::{ChallengeId, RefreshToken};
 use crate::http::error::ApiError;
 use crate::http::guard::LimitHeaders;
+use crate::http::openapi::values;
 use crate::http::views::{SessionView, UserView};
 use crate::http::{Site, cookies};
 
@@ -32,7 +33,11 @@ impl From<ModeField> for Mode {
 
 /// The answer to a request for a code or link: the same for every address.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "challenge_id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21", "expires_in": 600, "resend_in": 30,
+}))]
 pub struct ChallengeView {
+    /// Names the challenge when it is answered.
     #[schema(value_type = uuid::Uuid)]
     challenge_id: ChallengeId,
     /// Seconds until the code and the link stop working.
@@ -43,31 +48,71 @@ pub struct ChallengeView {
 
 /// The answer to a proof of a mailbox or a password.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "status": "signed_in",
+    "user": {
+        "id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21", "email": "ada@example.com", "name": "Ada Lovelace",
+        "username": "ada", "phone": null, "avatar_url": null, "locale": "en", "role": "user", "status": "approved",
+        "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:31:12Z",
+    },
+    "session": { "id": "01934f60-1f3c-7b52-8a41-c7d90e6f2a58", "expires_at": "2026-02-04T09:31:12Z" },
+}))]
 pub struct SignInView {
-    /// `signed_in`, `pending_approval` or `rejected`.
+    /// Whether the person is in.
+    #[schema(schema_with = values::sign_in_status)]
     status: &'static str,
+    /// The account, once signed in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = UserView, required = false)]
     user: Option<UserView>,
+    /// The new session, once signed in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = SessionView, required = false)]
     session: Option<SessionView>,
     #[serde(flatten)]
+    #[schema(value_type = SignInTokens)]
     tokens: Option<TokenView>,
+}
+
+/// The tokens of a new session, with `mode` `token`.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct SignInTokens {
+    /// For `Authorization: Bearer`.
+    #[schema(value_type = String, required = false)]
+    pub access_token: Option<String>,
+    /// `Bearer`.
+    #[schema(value_type = String, required = false)]
+    pub token_type: Option<String>,
+    /// Seconds until the access token stops working.
+    #[schema(value_type = u64, required = false)]
+    pub expires_in: Option<u64>,
+    /// Buys the next pair, once.
+    #[schema(value_type = String, required = false)]
+    pub refresh_token: Option<String>,
 }
 
 /// A pair of tokens.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct TokenView {
+    /// For `Authorization: Bearer`.
     access_token: String,
+    /// `Bearer`.
     token_type: &'static str,
     /// Seconds until the access token stops working.
     expires_in: u64,
+    /// Buys the next pair, once.
     refresh_token: String,
 }
 
 impl TokenView {
-    /// The view of a pair whose access token lives for `expires_in` seconds.
-    pub fn new(access_token: String, refresh_token: String, expires_in: u64) -> Self {
-        Self { access_token, token_type: "Bearer", expires_in, refresh_token }
+    /// The view of a new pair, for the client that gets it.
+    pub fn new(access: &AccessToken, refresh: &RefreshToken) -> Self {
+        Self {
+            access_token: access.text.expose().clone(),
+            token_type: "Bearer",
+            expires_in: access.expires_in.as_secs(),
+            refresh_token: refresh.expose().to_owned(),
+        }
     }
 }
 
@@ -101,15 +146,12 @@ pub fn admitted(site: &Site, admission: Admission, limits: &LimitHeaders) -> Htt
         Admission::Pending => response.json(standing("pending_approval")),
         Admission::Rejected => response.json(standing("rejected")),
         Admission::SignedIn(signed_in) => {
-            let lifetime = site.auth.access_token_lifetime().as_secs();
             let tokens = match signed_in.credentials {
                 Credentials::Session(token) => {
                     response.cookie(cookies::session(&token, site));
                     None
                 }
-                Credentials::Tokens { access, refresh } => {
-                    Some(TokenView::new(access, refresh.expose().to_owned(), lifetime))
-                }
+                Credentials::Tokens { access, refresh } => Some(TokenView::new(&access, &refresh)),
             };
             response.json(SignInView {
                 user: Some((&signed_in.user).into()),

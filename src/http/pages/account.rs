@@ -59,7 +59,8 @@ async fn account_page(
     user: Value,
     errors: Value,
 ) -> Result<HttpResponse, ApiError> {
-    let sessions = site.auth.sessions(who.user.id).await?;
+    let mut sessions = site.auth.sessions(who.user.id).await?;
+    sessions.sort_by_key(|session| session.id != who.session.id);
     let sessions: Vec<Value> = sessions
         .iter()
         .map(|session| {

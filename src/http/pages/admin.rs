@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{page, see_other, time, with_notice};
 use crate::auth::AuthError;
-use crate::domain::{NextPath, UserId, UserStatus};
+use crate::domain::{AdminAction, NextPath, UserId, UserStatus};
 use crate::http::Site;
 use crate::http::api::admin_users::{ListQuery, action};
 use crate::http::api::fields::Fields;
@@ -99,7 +99,14 @@ pub(crate) async fn decide(
     let back = form.return_to.as_deref().and_then(|path| NextPath::parse(path, &[]));
     let back = back.as_ref().map_or("/admin", NextPath::as_str);
     let notice = match site.auth.decide(Some(&who.user), id, action, &note, &client.origin).await {
-        Ok(_) => "done",
+        Ok(_) => match action {
+            AdminAction::Approve => "approved",
+            AdminAction::Reject => "rejected",
+            AdminAction::Ban => "banned",
+            AdminAction::Unban => "unbanned",
+            AdminAction::Promote => "promoted",
+            AdminAction::Demote => "demoted",
+        },
         Err(AuthError::Conflict(_)) => "conflict",
         Err(AuthError::LastAdmin) => "last-admin",
         Err(error) => return Err(error.into()),

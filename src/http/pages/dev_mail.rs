@@ -2,13 +2,44 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{page, query, time};
+use crate::domain::MailId;
 use crate::http::Site;
 use crate::http::error::ApiError;
 use crate::http::extract::Viewer;
 use crate::mail::{DevMail, DevMailbox};
+
+/// A mail that was shown here instead of being sent.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct DevMessage {
+    /// Names the mail.
+    #[schema(value_type = uuid::Uuid)]
+    id: MailId,
+    /// Whom it is for.
+    to: String,
+    /// The subject.
+    subject: String,
+    /// The text part.
+    text: String,
+    /// The HTML part.
+    html: String,
+    /// What the mail is about.
+    #[schema(example = "sign_in")]
+    kind: String,
+    /// When it was written.
+    created_at: DateTime<Utc>,
+}
+
+impl From<DevMail> for DevMessage {
+    fn from(mail: DevMail) -> Self {
+        let DevMail { id, to, subject, text, html, kind, created_at, .. } = mail;
+        Self { id, to, subject, text, html, kind, created_at }
+    }
+}
 
 fn mailbox(site: &Site) -> Result<&DevMailbox, ApiError> {
     site.dev_mailbox.as_ref().ok_or_else(ApiError::not_found)
@@ -37,21 +68,34 @@ pub(crate) async fn show(
 }
 
 /// `GET /dev/mail/messages`
+#[utoipa::path(
+    get,
+    path = "/dev/mail/messages",
+    tag = "Development",
+    operation_id = "list_dev_mail",
+    summary = "Mails that were not sent",
+    description = "At most the last 200, newest first.",
+    responses((status = 200, body = [DevMessage], description = "The mails.")),
+)]
 pub(crate) async fn list(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
-    let messages: Vec<Value> = mailbox(&site)?
-        .messages()
-        .iter()
-        .map(|mail| {
-            json!({
-                "id": mail.id, "to": mail.to, "subject": mail.subject, "text": mail.text, "html": mail.html,
-                "kind": mail.kind, "created_at": mail.created_at,
-            })
-        })
-        .collect();
+    let messages: Vec<DevMessage> = mailbox(&site)?.messages().into_iter().map(DevMessage::from).collect();
     Ok(HttpResponse::Ok().json(messages))
 }
 
 /// `GET /dev/mail/messages/{id}/html`: the mail itself, for a frame without any rights.
+#[utoipa::path(
+    get,
+    path = "/dev/mail/messages/{id}/html",
+    tag = "Development",
+    operation_id = "show_dev_mail",
+    summary = "One mail as it looks",
+    params(("id" = Uuid, Path, description = "The mail.")),
+    responses(
+        (status = 200, body = String, content_type = "text/html; charset=utf-8",
+            description = "The mail's HTML, without any rights.", example = "<p>Your code is 123 456.</p>"),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn html(site: web::Data<Site>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let messages = mailbox(&site)?.messages();
     let mail = messages.iter().find(|mail| mail.id.to_string() == *id).ok_or_else(ApiError::not_found)?;

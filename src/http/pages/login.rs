@@ -246,8 +246,11 @@ pub(crate) async fn verify_code(
         Err(error) => match error.code {
             Code::InvalidInput | Code::InvalidCode | Code::RateLimited | Code::TooManyGuesses => {
                 let locked = error.code == Code::InvalidCode && site.auth.is_burnt(id).await?;
-                let status = error.code.status();
-                code_page(&site, &http, status, id, next.as_ref(), Some(&error.detail), locked).await
+                let told = match error.code {
+                    Code::InvalidCode => "That code is not right. Use the one in the newest mail.",
+                    _ => &error.detail,
+                };
+                code_page(&site, &http, error.code.status(), id, next.as_ref(), Some(told), locked).await
             }
             _ => Err(error),
         },

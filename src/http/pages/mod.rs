@@ -99,7 +99,12 @@ fn notice(request: &HttpRequest) -> Option<Value> {
         "password" => ("success", "Your password is set. Your other devices have been signed out."),
         "ended" => ("success", "The device has been signed out."),
         "others-ended" => ("success", "All your other devices have been signed out."),
-        "done" => ("success", "Done."),
+        "approved" => ("success", "Approved. A mail tells them that they can sign in."),
+        "rejected" => ("success", "Rejected. They are told when they next prove their address."),
+        "banned" => ("success", "Banned, and signed out everywhere."),
+        "unbanned" => ("success", "The ban is lifted."),
+        "promoted" => ("success", "They are an admin now."),
+        "demoted" => ("success", "They are no longer an admin."),
         "invited" => ("success", "The invitation is on its way."),
         "resent" => ("success", "The mail is on its way again, with the same code."),
         "conflict" => ("error", "That is no longer possible: the account has changed in the meantime."),
@@ -121,10 +126,14 @@ fn see_other(location: &str) -> HttpResponse {
     HttpResponse::build(StatusCode::SEE_OTHER).insert_header((LOCATION, location)).finish()
 }
 
-/// `path` with a notice for the page there.
+/// `path` with a notice for the page there, in place of the one it may have shown before.
 fn with_notice(path: &str, notice: &str) -> String {
-    let separator = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{separator}notice={notice}")
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("notice="));
+    let mut pairs: Vec<&str> = kept.collect();
+    let notice = format!("notice={notice}");
+    pairs.push(&notice);
+    format!("{path}?{}", pairs.join("&"))
 }
 
 /// Sends a person who has to sign in first to the sign-in page, and back to a page afterwards.
@@ -157,7 +166,11 @@ pub(super) async fn error(request: &HttpRequest, site: &Site, error: &ApiError, 
 
 /// A moment as pages show it.
 fn time(at: Instant) -> Value {
-    json!({ "iso": at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), "text": at.format("%-d %B %Y, %H:%M UTC").to_string() })
+    json!({
+        "iso": at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        "day": at.format("%-d %b %Y").to_string(),
+        "text": at.format("%-d %b %Y, %H:%M UTC").to_string(),
+    })
 }
 
 /// Wrong fields, by name, as pages show them.
