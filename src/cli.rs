@@ -1,7 +1,7 @@
 //! The commands of `gatepost`. Each builds an [`App`] from the settings and calls the use cases that the pages and the
 //! API call.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command line does")]
+#![allow(clippy::print_stderr, reason = "a command line says on standard error why it failed")]
 
 mod config;
 mod health;
@@ -132,11 +132,19 @@ async fn migrate(cli: &Cli) -> Result<(), Failure> {
     let app = cli.app().await?;
     let backend = app.database.backend();
     if cli.json {
-        println!("{}", serde_json::json!({ "database": backend, "migrated": true }));
+        say(serde_json::json!({ "database": backend, "migrated": true }))
     } else {
-        println!("The {backend} database is up to date.");
+        say(format_args!("The {backend} database is up to date."))
     }
-    Ok(())
+}
+
+/// Prints a line. A reader that has left (`gatepost user list | head`) has read what it wanted.
+fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(format!("cannot print: {error}"))),
+        _ => Ok(()),
+    }
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

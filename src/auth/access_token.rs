@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::{Auth, AuthError};
-use crate::domain::{Instant, KeyRing, Role, SessionId, UserId};
+use crate::domain::{Instant, KeyRing, Redacted, Role, SessionId, UserId};
 use crate::store::{Session, User};
 
 /// Signs with the current key, and checks against every key of the ring.
@@ -19,6 +19,15 @@ pub struct AccessTokens {
     lifetime: Duration,
     keys: Vec<Key>,
     jwks: serde_json::Value,
+}
+
+/// A new access token.
+#[derive(Debug)]
+pub struct AccessToken {
+    /// What the client shows.
+    pub text: Redacted<String>,
+    /// How long it is good for: never longer than its session.
+    pub expires_in: Duration,
 }
 
 struct Key {
@@ -70,12 +79,7 @@ impl AccessTokens {
         &self.jwks
     }
 
-    /// How long a token is good for.
-    pub fn lifetime(&self) -> Duration {
-        self.lifetime
-    }
-
-    fn issue(&self, user: &User, session: &Session, now: Instant) -> Result<String, AuthError> {
+    fn issue(&self, user: &User, session: &Session, now: Instant) -> Result<AccessToken, AuthError> {
         let key = self.keys.first().ok_or_else(|| AuthError::Internal("there is no signing key".to_owned()))?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.id.clone());
@@ -90,8 +94,9 @@ impl AccessTokens {
             iat: now.timestamp(),
             exp: expires.timestamp(),
         };
-        jsonwebtoken::encode(&header, &claims, &key.signing)
-            .map_err(|error| AuthError::Internal(format!("an access token could not be signed: {error}")))
+        let text = jsonwebtoken::encode(&header, &claims, &key.signing)
+            .map_err(|error| AuthError::Internal(format!("an access token could not be signed: {error}")))?;
+        Ok(AccessToken { text: Redacted::new(text), expires_in: (expires - now).to_std().unwrap_or_default() })
     }
 
     /// The claims of a token that this server signed and that has not expired by the database's clock.
@@ -109,12 +114,7 @@ impl AccessTokens {
 }
 
 impl Auth {
-    /// How long an access token is good for.
-    pub fn access_token_lifetime(&self) -> Duration {
-        self.0.access_tokens.lifetime()
-    }
-
-    pub(super) fn issue_access_token(&self, user: &User, session: &Session) -> Result<String, AuthError> {
+    pub(super) fn issue_access_token(&self, user: &User, session: &Session) -> Result<AccessToken, AuthError> {
         self.0.access_tokens.issue(user, session, self.0.clock.now())
     }
 }

@@ -1,7 +1,7 @@
 //! What happens once a person has proved a mailbox or a password: the account is found or made, and what it may do
 //! decides what the person gets.
 
-use super::{Auth, AuthError, locks};
+use super::{AccessToken, Auth, AuthError, locks};
 use crate::domain::{
     Digest, EmailAddress, Instant, MailContent, Origin, RefreshToken, Requested, Role, SecurityEvent, SessionId,
     SessionToken, UserId, UserStatus, clock,
@@ -51,7 +51,7 @@ pub enum Credentials {
     /// For a client that keeps tokens.
     Tokens {
         /// A signed token (JWT) for the next quarter of an hour.
-        access: String,
+        access: AccessToken,
         /// Buys the next pair.
         refresh: RefreshToken,
     },

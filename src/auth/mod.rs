@@ -21,7 +21,7 @@ mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use access_token::AccessTokens;
+pub use access_token::{AccessToken, AccessTokens};
 pub use admission::{Admission, Credentials, Mode, SignedIn};
 pub use approval::{UserPage, UserQuery};
 pub use challenge::{ChallengeRequest, IssuedChallenge, LinkPreview, Registration};

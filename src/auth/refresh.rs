@@ -1,7 +1,7 @@
 //! Refresh tokens: each buys one new pair. A second use after a short grace (a client may not have got the answer to
 //! its first) means that the token was copied, and ends the session (RFC 9700, 4.14.2).
 
-use super::{Auth, AuthError};
+use super::{AccessToken, Auth, AuthError};
 use crate::domain::{Origin, RefreshToken, SecurityEvent, UserStatus, clock};
 use crate::store::{self, Session, StoreError, User};
 
@@ -9,7 +9,7 @@ use crate::store::{self, Session, StoreError, User};
 #[derive(Debug)]
 pub struct Refreshed {
     /// The next access token.
-    pub access: String,
+    pub access: AccessToken,
     /// The next refresh token.
     pub refresh: RefreshToken,
 }

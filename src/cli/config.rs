@@ -1,6 +1,6 @@
 //! `config`: the settings in force.
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, say};
 
 /// Prints every setting, with secrets hidden.
 pub(super) fn print(cli: &Cli) -> Result<(), Failure> {
@@ -11,12 +11,11 @@ pub(super) fn print(cli: &Cli) -> Result<(), Failure> {
             .iter()
             .map(|row| (row.key.clone(), serde_json::json!({ "value": row.value, "source": row.source.to_string() })))
             .collect();
-        println!("{}", serde_json::Value::Object(rows));
-        return Ok(());
+        return say(serde_json::Value::Object(rows));
     }
     let width = effective.iter().map(|row| row.key.len()).max().unwrap_or(0);
     for row in &effective {
-        println!("{:width$} = {}  # {}", row.key, row.value, row.source);
+        say(format_args!("{:width$} = {}  # {}", row.key, row.value, row.source))?;
     }
     for note in &settings.notes {
         eprintln!("note: {note}");

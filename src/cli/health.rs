@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, say};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,11 +23,7 @@ pub(super) async fn ask(cli: &Cli) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no answer from {address}: {error}")))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let is_ready = head.split(' ').nth(1) == Some("200");
-    if cli.json || !is_ready {
-        println!("{body}");
-    } else {
-        println!("ready");
-    }
+    say(if cli.json || !is_ready { body } else { "ready" })?;
     if is_ready { Ok(()) } else { Err(Failure::Failed(format!("{address} is not ready"))) }
 }
 

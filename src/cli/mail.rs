@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MailCommand {
@@ -26,14 +26,12 @@ async fn status(cli: &Cli) -> Result<(), Failure> {
             "sending": counts.sending, "scheduled": counts.scheduled, "dead": counts.dead,
             "sent_last_hour": counts.sent_last_hour, "oldest_age_ms": counts.oldest_age_ms,
         });
-        println!("{row}");
-        return Ok(());
+        return say(row);
     }
-    println!("queued         urgent {urgent}, high {high}, normal {normal}, low {low}");
-    println!("sending        {}", counts.sending);
-    println!("scheduled      {}", counts.scheduled);
-    println!("dead           {}", counts.dead);
-    println!("sent last hour {}", counts.sent_last_hour);
-    println!("oldest waits   {} ms", counts.oldest_age_ms);
-    Ok(())
+    say(format_args!("queued         urgent {urgent}, high {high}, normal {normal}, low {low}"))?;
+    say(format_args!("sending        {}", counts.sending))?;
+    say(format_args!("scheduled      {}", counts.scheduled))?;
+    say(format_args!("dead           {}", counts.dead))?;
+    say(format_args!("sent last hour {}", counts.sent_last_hour))?;
+    say(format_args!("oldest waits   {} ms", counts.oldest_age_ms))
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Cli, Failure, operator};
+use super::{Cli, Failure, operator, say};
 use crate::auth::UserQuery;
 use crate::domain::{AdminAction, DisplayName, EmailAddress, Language, Note, UserStatus};
 use crate::store::User;
@@ -70,7 +70,7 @@ pub(super) async fn run(cli: &Cli, command: &UserCommand) -> Result<(), Failure>
             let query = UserQuery { status: *status, search: search.clone(), cursor: None, limit: *limit };
             let page = cli.app().await?.auth.users(&query).await?;
             for user in &page.users {
-                print(cli, user);
+                print(cli, user)?;
             }
             if page.next.is_some() && !cli.json {
                 eprintln!("There are more: raise --limit.");
@@ -86,8 +86,7 @@ pub(super) async fn run(cli: &Cli, command: &UserCommand) -> Result<(), Failure>
         UserCommand::Invite { email, name } => {
             let name = DisplayName::parse(name).map_err(|error| Failure::Wrong(format!("the name: {error}")))?;
             let auth = cli.app().await?.auth;
-            print(cli, &auth.invite(None, email, &name, Language::English, &operator()).await?);
-            Ok(())
+            print(cli, &auth.invite(None, email, &name, Language::English, &operator()).await?)
         }
     }
 }
@@ -97,8 +96,7 @@ async fn decide(cli: &Cli, subject: &Subject, action: AdminAction) -> Result<(),
     let auth = cli.app().await?.auth;
     let found = auth.user_by_email(&subject.email).await?;
     let user = found.ok_or_else(|| Failure::Failed(format!("there is no account of {}", subject.email)))?;
-    print(cli, &auth.decide(None, user.id, action, &note, &operator()).await?);
-    Ok(())
+    print(cli, &auth.decide(None, user.id, action, &note, &operator()).await?)
 }
 
 /// Makes an admin of whoever it is: an unknown address is invited first, a waiting one approved.
@@ -111,18 +109,18 @@ async fn promote(cli: &Cli, subject: &Subject) -> Result<(), Failure> {
     if matches!(user.status, UserStatus::Pending | UserStatus::Rejected) {
         auth.decide(None, user.id, AdminAction::Approve, &Note::default(), &operator()).await?;
     }
-    print(cli, &auth.decide(None, user.id, AdminAction::Promote, &Note::default(), &operator()).await?);
-    Ok(())
+    print(cli, &auth.decide(None, user.id, AdminAction::Promote, &Note::default(), &operator()).await?)
 }
 
-fn print(cli: &Cli, user: &User) {
+fn print(cli: &Cli, user: &User) -> Result<(), Failure> {
     if cli.json {
         let row = serde_json::json!({
             "id": user.id, "email": user.email, "name": user.name, "status": user.status, "role": user.role,
             "created_at": user.created_at, "last_sign_in_at": user.last_sign_in_at,
         });
-        println!("{row}");
+        say(row)
     } else {
-        println!("{}  {:8}  {:5}  {}  {}", user.id, user.status, user.role, user.email, user.name);
+        let User { id, status, role, email, name, .. } = user;
+        say(format_args!("{id}  {status:8}  {role:5}  {email}  {name}"))
     }
 }

@@ -153,6 +153,12 @@ impl ApiError {
         Self { errors, ..Self::new(Code::InvalidInput, format!("Check {}.", names.join(", "))) }
     }
 
+    /// Nobody is signed in.
+    pub fn unauthorized() -> Self {
+        let headers = vec![("WWW-Authenticate", "Bearer".to_owned())];
+        Self { headers, ..Self::new(Code::Unauthorized, "Sign in, or send a valid token.") }
+    }
+
     /// No such thing.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound, "There is nothing at this address.")

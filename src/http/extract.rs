@@ -142,12 +142,8 @@ fn credential(request: &HttpRequest) -> Option<(Credential, Carrier)> {
 }
 
 async fn authenticate(request: HttpRequest) -> Result<Authenticated, ApiError> {
-    let unauthorized = || ApiError {
-        headers: vec![("WWW-Authenticate", "Bearer".to_owned())],
-        ..ApiError::new(Code::Unauthorized, "Sign in, or send a valid token.")
-    };
     let site = site(&request)?;
-    let (credential, carrier) = credential(&request).ok_or_else(unauthorized)?;
+    let (credential, carrier) = credential(&request).ok_or_else(ApiError::unauthorized)?;
     let writes = !request.method().is_safe();
     let same_origin = Provenance::of(request.headers(), &site.server.public_origin()) == Provenance::SameOrigin;
     if matches!(carrier, Carrier::Cookie) && writes && !same_origin {
@@ -155,7 +151,7 @@ async fn authenticate(request: HttpRequest) -> Result<Authenticated, ApiError> {
         return Err(ApiError::new(Code::CrossSite, detail));
     }
     let client = Client::extract(&request).await?;
-    site.auth.authenticate(&credential, &client.origin).await?.ok_or_else(unauthorized)
+    site.auth.authenticate(&credential, &client.origin).await?.ok_or_else(ApiError::unauthorized)
 }
 
 impl FromRequest for SignedIn {

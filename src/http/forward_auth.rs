@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Site;
 use super::api::session::identify;
-use super::error::{ApiError, Code};
+use super::error::ApiError;
 use super::extract::Viewer;
 use crate::domain::NextPath;
 
@@ -53,7 +53,7 @@ pub(super) async fn forward_auth(
         return Ok(response.finish());
     }
     let Some(wanted) = wanted(&request) else {
-        return Err(ApiError::new(Code::Unauthorized, "Sign in, or send a valid token."));
+        return Err(ApiError::unauthorized());
     };
     let mut login = site.server.public_url.clone();
     login.set_path("/login");

@@ -1,5 +1,7 @@
 //! Whether the server is up, ready, and fast: for load balancers and operators.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
@@ -7,6 +9,7 @@ use super::Site;
 use super::error::{ApiError, Code};
 use super::openapi::values;
 use crate::cache::CacheStats;
+use crate::store::StoreError;
 
 /// The process answers.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -28,6 +31,9 @@ pub(super) struct ReadyView {
     /// What was looked at.
     checks: ReadyChecks,
 }
+
+/// How long a readiness check waits for the database: a load balancer does not wait longer either.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// What readiness depends on.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -90,7 +96,10 @@ pub(super) async fn ready(site: web::Data<Site>) -> Result<HttpResponse, ApiErro
     if site.is_draining() {
         return Err(ApiError::new(Code::Unavailable, "The server is shutting down."));
     }
-    if !site.database.is_migrated().await? {
+    let migrated = tokio::time::timeout(READY_WITHIN, site.database.is_migrated()).await;
+    let migrated =
+        migrated.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer to the readiness check".to_owned())));
+    if !migrated? {
         return Err(ApiError::new(Code::Unavailable, "The database lacks migrations: run `gatepost migrate`."));
     }
     let redis = match &site.redis {

@@ -51,7 +51,7 @@ impl Sweeper {
     /// needs none, but is free to have one. Stops when dropped.
     pub fn spawn(parts: &Parts) -> Self {
         let (stop, mut stopped) = watch::channel(false);
-        let mut rounds = Rounds { parts: parts.clone(), outage: false, reclaim_from: None, pruned: None };
+        let mut rounds = Rounds { parts: parts.clone(), outages: Outages::default(), pruned: None };
         let task = tokio::spawn(async move {
             loop {
                 rounds.sweep().await;
@@ -81,9 +81,7 @@ impl Sweeper {
 
 struct Rounds {
     parts: Parts,
-    outage: bool,
-    /// When leases may be taken back again after an outage.
-    reclaim_from: Option<Monotonic>,
+    outages: Outages,
     pruned: Option<Monotonic>,
 }
 
@@ -93,13 +91,12 @@ impl Rounds {
         match round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
             Ok(()) => {
                 self.parts.counters.sweeps(1);
-                if std::mem::take(&mut self.outage) {
+                if self.outages.ended() {
                     log::info!("the mail sweeper reaches the database again");
                 }
             }
             Err(error) => {
-                self.reclaim_from = None;
-                if !std::mem::replace(&mut self.outage, true) {
+                if self.outages.began() {
                     log::warn!("the mail sweeper cannot work, trying on: {error}");
                 }
             }
@@ -107,7 +104,7 @@ impl Rounds {
     }
 
     async fn round(&mut self) -> Result<(), StoreError> {
-        let may_reclaim = self.may_reclaim();
+        let may_reclaim = self.outages.may_reclaim(Monotonic::now());
         let Parts { database, clock, counters, settings, .. } = &self.parts;
         let now = clock.now();
         let expired = expire(database, now).await?;
@@ -126,21 +123,6 @@ impl Rounds {
         }
         self.feed().await?;
         self.prune().await
-    }
-
-    /// Leases run out while the database is away, and nobody could renew them. The first round after an outage gives
-    /// workers some time to be heard.
-    fn may_reclaim(&mut self) -> bool {
-        if !self.outage && self.reclaim_from.is_none() {
-            return true;
-        }
-        let now = Monotonic::now();
-        let from = *self.reclaim_from.get_or_insert(now + AFTER_OUTAGE);
-        if now < from {
-            return false;
-        }
-        self.reclaim_from = None;
-        true
     }
 
     async fn feed(&self) -> Result<(), StoreError> {
@@ -176,6 +158,40 @@ impl Rounds {
     }
 }
 
+/// Remembers outages of the database. Leases run out meanwhile, and nobody can renew them: after an outage, workers get
+/// some time to be heard before leases are taken back.
+#[derive(Debug, Default)]
+struct Outages {
+    lasts: bool,
+    /// When leases may be taken back again.
+    reclaim_from: Option<Monotonic>,
+}
+
+impl Outages {
+    /// A round failed; whether it is the first of an outage.
+    fn began(&mut self) -> bool {
+        self.reclaim_from = None;
+        !std::mem::replace(&mut self.lasts, true)
+    }
+
+    /// A round went through; whether it ended an outage.
+    fn ended(&mut self) -> bool {
+        std::mem::take(&mut self.lasts)
+    }
+
+    /// Whether a round at `now` may take leases back.
+    fn may_reclaim(&mut self, now: Monotonic) -> bool {
+        if !self.lasts && self.reclaim_from.is_none() {
+            return true;
+        }
+        if now < *self.reclaim_from.get_or_insert(now + AFTER_OUTAGE) {
+            return false;
+        }
+        self.reclaim_from = None;
+        true
+    }
+}
+
 async fn expire(database: &Database, now: Instant) -> Result<usize, StoreError> {
     update!(database, outbox::expire_due(now))
 }
@@ -187,4 +203,27 @@ async fn bury(database: &Database, max_attempts: u32, now: Instant) -> Result<us
 
 async fn reclaim(database: &Database, now: Instant) -> Result<usize, StoreError> {
     update!(database, outbox::reclaim_stale(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_an_outage_workers_are_heard_before_leases_are_taken_back() {
+        let (mut outages, start) = (Outages::default(), Monotonic::now());
+        assert!(outages.may_reclaim(start));
+        assert!(outages.began() && !outages.began());
+        // The first round that goes through, and those after it.
+        assert!(!outages.may_reclaim(start));
+        assert!(outages.ended() && !outages.ended());
+        assert!(!outages.may_reclaim(start + AFTER_OUTAGE / 2));
+        assert!(outages.may_reclaim(start + AFTER_OUTAGE));
+        assert!(outages.may_reclaim(start + AFTER_OUTAGE));
+        // One that comes back for a moment only starts over.
+        outages.began();
+        assert!(!outages.may_reclaim(start + AFTER_OUTAGE));
+        outages.began();
+        assert!(!outages.may_reclaim(start + AFTER_OUTAGE * 3));
+    }
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant as Monotonic};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
-use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use futures_util::FutureExt;
 
+use super::connections::Connections;
 use super::postgres_tls::PostgresTarget;
 use super::{StoreError, migrations, postgres, sqlite};
 use crate::domain::{Clock, Instant};
@@ -21,7 +21,7 @@ pub enum Database {
     /// Postgres: one pool.
     Postgres {
         /// The connections.
-        pool: Pool<postgres::Conn>,
+        pool: Connections<postgres::Conn>,
         /// How to open one outside the pool.
         #[doc(hidden)]
         target: Box<PostgresTargetHandle>,
@@ -30,9 +30,9 @@ pub enum Database {
     /// this process instead of failing at the file's lock.
     Sqlite {
         /// Connections that only read.
-        readers: Pool<sqlite::Conn>,
+        readers: Connections<sqlite::Conn>,
         /// The one connection that writes.
-        writer: Pool<sqlite::Conn>,
+        writer: Connections<sqlite::Conn>,
         /// The file.
         path: PathBuf,
     },
@@ -56,11 +56,11 @@ macro_rules! read {
     ($database:expr, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
         match $database {
             $crate::store::Database::Postgres { pool, .. } => {
-                let mut conn = $crate::store::Database::checkout(pool).await?;
-                $crate::store::postgres::$module::$query(&mut conn, $($argument),*).await
+                let mut conn = pool.get().await?;
+                $crate::store::bounded!(conn, $crate::store::postgres::$module::$query(&mut conn, $($argument),*))
             }
             $crate::store::Database::Sqlite { readers, .. } => {
-                let mut conn = $crate::store::Database::checkout(readers).await?;
+                let mut conn = readers.get().await?;
                 $crate::store::sqlite::$module::$query(&mut conn, $($argument),*).await
             }
         }
@@ -72,11 +72,11 @@ macro_rules! update {
     ($database:expr, $module:ident::$query:ident($($argument:expr),* $(,)?)) => {
         match $database {
             $crate::store::Database::Postgres { pool, .. } => {
-                let mut conn = $crate::store::Database::checkout(pool).await?;
-                $crate::store::postgres::$module::$query(&mut conn, $($argument),*).await
+                let mut conn = pool.get().await?;
+                $crate::store::bounded!(conn, $crate::store::postgres::$module::$query(&mut conn, $($argument),*))
             }
             $crate::store::Database::Sqlite { writer, .. } => {
-                let mut conn = $crate::store::Database::checkout(writer).await?;
+                let mut conn = writer.get().await?;
                 $crate::store::sqlite::$module::$query(&mut conn, $($argument),*).await
             }
         }
@@ -92,19 +92,27 @@ macro_rules! transaction {
             $crate::store::Database::Postgres { pool, .. } => {
                 use diesel_async::AsyncConnection as _;
                 use $crate::store::postgres as $q;
-                let mut conn = $crate::store::Database::checkout(pool).await?;
-                (*conn).transaction(async |$conn: &mut $q::Conn| $body).await
+                let mut conn = pool.get().await?;
+                $crate::store::bounded!(conn, (*conn).transaction(async |$conn: &mut $q::Conn| $body))
             }
             $crate::store::Database::Sqlite { writer, .. } => {
                 use $crate::store::sqlite as $q;
-                let mut conn = $crate::store::Database::checkout(writer).await?;
+                let mut conn = writer.get().await?;
                 (*conn).immediate_transaction(async |$conn: &mut $q::Conn| $body).await
             }
         }
     };
 }
 
-pub(crate) use {read, transaction, update};
+/// Waits for `$work` on `$conn`, but not for ever: a server that hangs would hold on to every request.
+macro_rules! bounded {
+    ($conn:ident, $work:expr) => {{
+        let outcome = tokio::time::timeout($crate::store::STATEMENT_PATIENCE, $work).await;
+        outcome.unwrap_or_else(|_| Err($crate::store::give_up(&mut *$conn).into()))
+    }};
+}
+
+pub(crate) use {bounded, read, transaction, update};
 
 impl Database {
     /// Opens the pools. Postgres has to answer once; a `SQLite` file is made when it is not there.
@@ -127,11 +135,7 @@ impl Database {
             async move { target.connect().await }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
-        let pool = Pool::builder()
-            .max_size(settings.pool_size)
-            .connection_timeout(settings.pool_timeout)
-            .test_on_check_out(true)
-            .build_unchecked(manager);
+        let pool = Connections::new(manager, settings.pool_size, settings.pool_timeout);
         Ok(Self::Postgres { pool, target: Box::new(PostgresTargetHandle(target)) })
     }
 
@@ -141,7 +145,9 @@ impl Database {
             std::fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
         }
         let text = path.to_str().ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
-        let pool = async |size: u32, query_only: bool| {
+        // Opened once here, where a file that cannot be used can still be told from one that is busy.
+        open_sqlite(text, false).await.map_err(|error| unusable(error.to_string()))?;
+        let pool = |size: u32, query_only: bool| {
             let mut config = ManagerConfig::default();
             config.recycling_method = RecyclingMethod::Fast;
             config.custom_setup = Box::new(move |path| {
@@ -149,23 +155,10 @@ impl Database {
                 async move { open_sqlite(&path, query_only).await }.boxed()
             });
             let manager = AsyncDieselConnectionManager::new_with_config(text, config);
-            let builder = Pool::builder().max_size(size).connection_timeout(settings.pool_timeout);
-            builder.test_on_check_out(true).build(manager).await.map_err(|error| unusable(error.to_string()))
+            Connections::new(manager, size, settings.pool_timeout)
         };
-        let writer = pool(1, false).await?;
-        // The first connection sets the journal mode; take it once so that a bad file fails here.
-        writer.get().await.map_err(|error| unusable(error.to_string()))?;
-        let readers = pool(settings.pool_size.clamp(1, 8), true).await?;
+        let (writer, readers) = (pool(1, false), pool(settings.pool_size.clamp(1, 8), true));
         Ok(Self::Sqlite { readers, writer, path: path.to_owned() })
-    }
-
-    /// A connection of `pool`, or [`StoreError::Unavailable`] when none can be had in time.
-    pub(crate) async fn checkout<C>(pool: &Pool<C>) -> Result<PooledConnection<'_, C>, StoreError>
-    where
-        AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C, Error: std::error::Error + 'static>,
-        C: AsyncConnection + 'static,
-    {
-        pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
     /// Runs the migrations that are missing, one instance at a time; gives their names.
@@ -187,8 +180,8 @@ impl Database {
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
         match self {
             Self::Postgres { pool, .. } => {
-                let mut conn = Self::checkout(pool).await?;
-                let newest: Option<String> = postgres::dialect::newest_migration(&mut conn).await?;
+                let mut conn = pool.get().await?;
+                let newest: Option<String> = bounded!(conn, postgres::dialect::newest_migration(&mut conn))?;
                 Ok(newest >= migrations::newest_postgres())
             }
             Self::Sqlite { path, .. } => {
@@ -202,13 +195,13 @@ impl Database {
     pub async fn align(&self, clock: &Clock) -> Result<Duration, StoreError> {
         let (asked, now, answered) = match self {
             Self::Postgres { pool, .. } => {
-                let mut conn = Self::checkout(pool).await?;
+                let mut conn = pool.get().await?;
                 let asked = Monotonic::now();
-                let now: Instant = postgres::dialect::now(&mut conn).await?;
+                let now: Instant = bounded!(conn, postgres::dialect::now(&mut conn))?;
                 (asked, now, Monotonic::now())
             }
             Self::Sqlite { readers, .. } => {
-                let mut conn = Self::checkout(readers).await?;
+                let mut conn = readers.get().await?;
                 let asked = Monotonic::now();
                 let now: Instant = sqlite::dialect::now(&mut conn).await?;
                 (asked, now, Monotonic::now())
@@ -228,11 +221,11 @@ impl Database {
 
     /// The state of the pool that requests wait for.
     pub fn pool_state(&self) -> PoolState {
-        let state = match self {
-            Self::Postgres { pool, .. } => pool.state(),
-            Self::Sqlite { readers, .. } => readers.state(),
+        let (size, idle) = match self {
+            Self::Postgres { pool, .. } => pool.counts(),
+            Self::Sqlite { readers, .. } => readers.counts(),
         };
-        PoolState { size: state.connections, idle: state.idle_connections }
+        PoolState { size, idle }
     }
 }
 

@@ -13,6 +13,7 @@
 
 #![allow(clippy::duplicate_mod, reason = "the query files are compiled once for each backend, on purpose")]
 
+mod connections;
 mod database;
 mod error;
 mod migrations;
@@ -20,8 +21,10 @@ pub mod models;
 mod postgres_tls;
 mod types;
 
+pub use connections::Connections;
+pub(crate) use connections::{STATEMENT_PATIENCE, give_up};
 pub use database::{Database, PoolState};
-pub(crate) use database::{read, transaction, update};
+pub(crate) use database::{bounded, read, transaction, update};
 pub use error::StoreError;
 pub use models::*;
 

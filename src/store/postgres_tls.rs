@@ -4,6 +4,7 @@
 //! and the host name against `sslrootcert`, or the system's roots.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
@@ -24,11 +25,12 @@ use super::StoreError;
 pub(super) struct PostgresTarget {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
+    patience: Duration,
 }
 
 impl PostgresTarget {
     /// Reads a `postgres://` URL with its `sslmode` and `sslrootcert`.
-    pub(super) fn parse(url: &str, connect_timeout: std::time::Duration) -> Result<Self, StoreError> {
+    pub(super) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, StoreError> {
         let setup = |why: String| StoreError::Setup(format!("DATABASE_URL: {why}"));
         let mut parsed = Url::parse(url).map_err(|error| setup(format!("not a URL: {error}")))?;
         let mut verify = false;
@@ -60,11 +62,18 @@ impl PostgresTarget {
             SslMode::Disable => None,
             _ => Some(MakeRustlsConnect::new(client_config(verify, root_file.as_deref())?)),
         };
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, patience: connect_timeout })
     }
 
-    /// Opens a connection.
+    /// Opens a connection, login included, within the time that the settings allow.
     pub(super) async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+        tokio::time::timeout(self.patience, self.shake_hands()).await.unwrap_or_else(|_| {
+            let seconds = self.patience.as_secs_f32();
+            Err(ConnectionError::BadConnection(format!("the server gave no answer within {seconds} s")))
+        })
+    }
+
+    async fn shake_hands(&self) -> ConnectionResult<AsyncPgConnection> {
         let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(describe(&error));
         match &self.tls {
             None => {

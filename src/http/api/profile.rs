@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Deserializer};
 
 use super::fields::Fields;
+use super::sign_in::with_limits;
 use crate::domain::{DisplayName, Language, Phone, Username};
 use crate::http::error::{ApiError, FieldError};
 use crate::http::extract::{Client, Json, SignedIn};
@@ -85,8 +86,10 @@ pub async fn update(
     SignedIn(who): SignedIn,
     Json(body): Json<ProfileFields>,
 ) -> Result<HttpResponse, ApiError> {
-    guard::call(&site, &client).await?;
+    let limits = guard::call(&site, &client).await?;
     let change = body.change().map_err(ApiError::invalid)?;
     let user = site.auth.update_profile(&who, &change, &client.origin).await?;
-    Ok(HttpResponse::Ok().json(UserView::from(&user)))
+    let mut response = HttpResponse::Ok();
+    with_limits(&mut response, &limits);
+    Ok(response.json(UserView::from(&user)))
 }
