@@ -171,32 +171,32 @@ fn report(shared: &Shared, account: &Account<'_>, end: &End) {
     let (id, kind, attempts, ms) = (mail.id, mail.kind.as_str(), mail.attempts, took.as_millis());
     if !ours {
         counters.late(1);
-        log::warn!(mail:% = id, kind, attempts, ms; "mail {id} had been taken over when its attempt ended: {}", name(end));
+        log::warn!(mail:% = id, kind, attempts, ms; "mail had been taken over when its attempt ended: {}", name(end));
         return;
     }
     match end {
         End::Finish { status: MailStatus::Sent, .. } => {
             counters.sent(1);
             let reply = hide(reply);
-            log::info!(mail:% = id, kind, to, attempts, ms, reply; "mail {id} ({kind}) sent to {to} in {ms} ms, attempt {attempts}: {reply}");
+            log::info!(mail:% = id, kind, to, attempts, ms, reply; "mail sent");
         }
         End::Finish { status: MailStatus::Expired, .. } => {
             counters.expired(1);
-            log::info!(mail:% = id, kind, to, attempts; "mail {id} ({kind}) to {to} expired unsent, attempt {attempts}");
+            log::info!(mail:% = id, kind, to, attempts; "mail expired unsent");
         }
         End::Finish { error, .. } => {
             counters.dead(1);
             let error = hide(error.as_deref().unwrap_or_default());
-            log::warn!(mail:% = id, kind, to, attempts, error; "mail {id} ({kind}) to {to} is dead, attempt {attempts}: {error}");
+            log::warn!(mail:% = id, kind, to, attempts, error; "mail is dead");
         }
         End::Retry { error, .. } => {
             counters.retried(1);
             let error = hide(error);
-            log::warn!(mail:% = id, kind, to, attempts, error; "mail {id} ({kind}) to {to} failed, attempt {attempts}: {error}");
+            log::warn!(mail:% = id, kind, to, attempts, error; "mail failed, to be tried again");
         }
         End::Release { .. } => {
             counters.deferred(1);
-            log::debug!(mail:% = id, kind, to; "mail {id} ({kind}) to {to} given back unsent");
+            log::debug!(mail:% = id, kind, to; "mail given back unsent");
         }
     }
 }
