@@ -177,7 +177,7 @@ impl ApiError {
         }
     }
 
-    /// The answer without a body: the middleware adds one that suits the client.
+    /// The answer as it is where the middleware cannot get at it, which otherwise makes one that suits the client.
     fn bare(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.code.status());
         for (name, value) in &self.headers {
@@ -186,7 +186,7 @@ impl ApiError {
             }
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
-        response.finish()
+        response.body(serde_json::to_string(&self.problem("")).unwrap_or_default())
     }
 }
 
@@ -231,7 +231,7 @@ impl From<AuthError> for ApiError {
             }
             AuthError::InvalidRefreshToken => Self::new(Code::InvalidRefreshToken, "Sign in again."),
             AuthError::TooManyGuesses { retry_after } => Self {
-                headers: vec![("Retry-After", retry_after.as_secs().max(1).to_string())],
+                headers: vec![("Retry-After", retry_after.as_millis().div_ceil(1000).max(1).to_string())],
                 ..Self::new(
                     Code::TooManyGuesses,
                     "There were too many wrong guesses for this account. Wait, or use the link in the mail.",

@@ -141,7 +141,13 @@ fn credential(request: &HttpRequest) -> Option<(Credential, Carrier)> {
     cookies::session_token(request).map(|token| (Credential::Session(token), Carrier::Cookie))
 }
 
+/// Finds out who asks, in a task of its own: where another extractor refuses the request, this one is dropped, and a
+/// look at `SQLite` may not be dropped half-way on one of actix's threads.
 async fn authenticate(request: HttpRequest) -> Result<Authenticated, ApiError> {
+    actix_web::rt::spawn(authenticate_here(request)).await.map_err(ApiError::internal)?
+}
+
+async fn authenticate_here(request: HttpRequest) -> Result<Authenticated, ApiError> {
     let site = site(&request)?;
     let (credential, carrier) = credential(&request).ok_or_else(ApiError::unauthorized)?;
     let writes = !request.method().is_safe();
@@ -207,12 +213,36 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = body(request, payload, "application/json");
+        Box::pin(async move { object(&body.await?).map(Self) })
+    }
+}
+
+/// As [`Json`], where the body can be left out.
+#[derive(Debug)]
+pub struct JsonOrNothing<T>(pub T);
+
+impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = body(request, payload, "application/json");
         Box::pin(async move {
-            serde_json::from_slice(&body.await?).map(Self).map_err(|error| {
-                ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {error}."))
-            })
+            let body = body.await?;
+            if body.is_empty() { Ok(Self(T::default())) } else { object(&body).map(Self) }
         })
     }
+}
+
+/// Reads a JSON object. A struct could be read from an array of its fields too, which is nobody's intention.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let unreadable = |what: &dyn std::fmt::Display| {
+        ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {what}."))
+    };
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(unreadable(&"an object is expected"));
+    }
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }
 
 /// A form posted by one of this site's own pages; one posted from anywhere else is refused.

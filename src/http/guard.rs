@@ -50,12 +50,13 @@ fn address(policy: PolicyName, client: &Client) -> Check {
 
 async fn decide(site: &Site, checks: Vec<Check>) -> Result<LimitHeaders, ApiError> {
     let decision = site.limiter.check(&checks).await;
+    let told = headers(&decision);
     match &decision {
-        Decision::Allowed(_) => Ok(headers(&decision)),
-        Decision::Denied { retry_after, .. } => {
-            let seconds = retry_after.as_secs().max(1);
-            let detail = format!("Try again in {seconds} seconds.");
-            Err(ApiError { headers: headers(&decision), ..ApiError::new(Code::RateLimited, detail) })
+        Decision::Allowed(_) => Ok(told),
+        Decision::Denied { .. } => {
+            let wait = told.iter().find(|(name, _)| *name == "Retry-After").map_or("a few", |(_, seconds)| seconds);
+            let detail = format!("Try again in {wait} seconds.");
+            Err(ApiError { headers: told, ..ApiError::new(Code::RateLimited, detail) })
         }
     }
 }

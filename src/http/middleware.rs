@@ -23,15 +23,14 @@ pub(super) async fn around(
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
     let id = Entropy::system().uuid_v7(site.clock.now()).to_string();
-    site.metrics.in_flight.inc();
+    let _in_flight = InFlight::new(&site);
     let response = if is_foreign_write(&request, &site) {
         let detail = "Another site caused this request. Open the page here and try again.";
         let error = ApiError::new(Code::CrossSite, detail);
         ServiceResponse::new(request.into_parts().0, HttpResponse::from_error(error))
     } else {
-        next.call(request).await?.map_into_boxed_body()
+        carry_through(request, next).await?
     };
-    site.metrics.in_flight.dec();
     let (http, inner) = response.into_parts();
     let inner = match inner.error().map(told) {
         Some(error) => answer(&http, &site, &error, &id).await,
@@ -48,6 +47,37 @@ pub(super) async fn around(
     log::debug!(request_id = id.as_str(), status = status.as_u16(), seconds = elapsed.as_secs_f64();
         "{} {route}", http.method());
     Ok(response)
+}
+
+/// Runs `next` in a task of its own. A client that leaves takes its request's future with it, wherever that is; what
+/// has been begun for it is carried through all the same: a commit is followed by its mail's way into the queue, and
+/// no look at `SQLite` is dropped half-way, which its driver cannot bear on one of actix's threads.
+async fn carry_through(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let answering = actix_web::rt::spawn(async move { next.call(request).await });
+    let answer = answering.await.map_err(|error| {
+        log::error!("a handler ended early: {error}");
+        ApiError::internal(error)
+    })?;
+    Ok(answer?.map_into_boxed_body())
+}
+
+/// Counts a request for as long as it is being answered, also if its client leaves first.
+struct InFlight(prometheus::IntGauge);
+
+impl InFlight {
+    fn new(site: &Site) -> Self {
+        site.metrics.in_flight.inc();
+        Self(site.metrics.in_flight.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A write that another site's page caused. Requests that do not say where they come from are no browser's; those that

@@ -7,8 +7,8 @@ use super::fields::{Fields, present};
 use crate::auth::UserQuery;
 use crate::domain::{AdminAction, UserId, UserStatus};
 use crate::http::Site;
-use crate::http::error::{ApiError, Code};
-use crate::http::extract::{Admin, Client, Json};
+use crate::http::error::ApiError;
+use crate::http::extract::{Admin, Client, Json, JsonOrNothing};
 use crate::http::openapi::values::{self, ActionName};
 use crate::http::views::AdminUserView;
 
@@ -71,6 +71,9 @@ impl ListQuery {
         let parsed = status.as_deref().map(str::parse::<UserStatus>);
         if matches!(parsed, Some(Err(_))) {
             fields.wrong("status", "unknown_status", "Use pending, approved, rejected or banned.");
+        }
+        if given(&self.search).is_some_and(|search| search.contains('\0')) {
+            fields.wrong("search", "invalid_characters", "There is a null byte in this.");
         }
         let cursor: Option<UserId> = given(&self.cursor).and_then(|cursor| fields.id("cursor", Some(&cursor)));
         fields.finish()?;
@@ -192,18 +195,11 @@ pub async fn decide(
     client: Client,
     Admin(who): Admin,
     path: web::Path<(String, String)>,
-    body: web::Bytes,
+    JsonOrNothing(body): JsonOrNothing<DecisionNote>,
 ) -> Result<HttpResponse, ApiError> {
     let (id, name) = path.into_inner();
     let id: UserId = id.parse().map_err(|_| ApiError::not_found())?;
     let action = action(&name)?;
-    let body: DecisionNote = if body.is_empty() {
-        DecisionNote::default()
-    } else {
-        let unreadable =
-            |error| ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {error}."));
-        serde_json::from_slice(&body).map_err(unreadable)?
-    };
     let mut fields = Fields::default();
     let note = fields.note("note", body.note.as_deref());
     fields.finish()?;

@@ -150,13 +150,17 @@ fn limited(
     if !matches!(error.code, Code::RateLimited | Code::TooManyGuesses) {
         return Err(error);
     }
-    let mut response = show(&error)?;
+    Ok(with_wait(show(&error)?, &error))
+}
+
+/// A page that shows a refusal, with the `Retry-After` that a program would get.
+pub(super) fn with_wait(mut page: HttpResponse, error: &ApiError) -> HttpResponse {
     if let Some((_, seconds)) = error.headers.iter().find(|(name, _)| *name == "Retry-After")
         && let Ok(value) = seconds.parse()
     {
-        response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, value);
+        page.headers_mut().insert(actix_web::http::header::RETRY_AFTER, value);
     }
-    Ok(response)
+    page
 }
 
 /// `POST /login/password`
@@ -250,7 +254,8 @@ pub(crate) async fn verify_code(
                     Code::InvalidCode => "That code is not right. Use the one in the newest mail.",
                     _ => &error.detail,
                 };
-                code_page(&site, &http, error.code.status(), id, next.as_ref(), Some(told), locked).await
+                let page = code_page(&site, &http, error.code.status(), id, next.as_ref(), Some(told), locked).await?;
+                Ok(with_wait(page, &error))
             }
             _ => Err(error),
         },

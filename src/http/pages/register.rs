@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::login::with_wait;
 use super::{field_errors, page, see_other};
 use crate::auth::{ChallengeRequest, Registration};
 use crate::http::api::fields::{Fields, present};
@@ -74,7 +75,8 @@ pub(crate) async fn submit(
     match guard::register(&site, &client, &email).await {
         Ok(_) => {}
         Err(error) if error.code == Code::RateLimited => {
-            return form_page(&site, &http, error.code.status(), &form, Some(&error.detail), &json!({}));
+            let page = form_page(&site, &http, error.code.status(), &form, Some(&error.detail), &json!({}))?;
+            return Ok(with_wait(page, &error));
         }
         Err(error) => return Err(error),
     }

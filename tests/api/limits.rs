@@ -1,0 +1,274 @@
+//! How often one mailbox and one client may ask and try.
+//!
+//! Windows slide by Redis's clock and the process's, which a test cannot move: that is tested with the limiter itself.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::app::{Options, Setup, TestApp};
+use crate::client::{Answer, Client};
+
+const ADA: &str = "ada@example.com";
+const EVE: &str = "eve@example.com";
+
+async fn ask(client: &Client, email: &str) -> Answer {
+    client.post("/api/auth/otp/request", json!({ "email": email })).await
+}
+
+/// A client that a proxy forwards for.
+fn behind(app: &TestApp, address: &str) -> Client {
+    app.program().with("x-forwarded-for", address)
+}
+
+/// Fails unless this is the limiter's refusal; gives the seconds to wait.
+fn assert_limited(answer: &Answer) -> u64 {
+    let problem = answer.expect_problem(429, "rate_limited");
+    let wait: u64 = answer.header("retry-after").expect("when to come back").parse().expect("whole seconds");
+    assert!(wait >= 1);
+    assert_eq!(problem["detail"], format!("Try again in {wait} seconds."));
+    wait
+}
+
+/// Fails unless the page says, as its header does, when to come back.
+fn assert_page_limited(page: &Answer) {
+    let wait = page.header("retry-after").expect("when to come back");
+    assert!(page.body.contains(&format!("Try again in {wait} seconds.")), "{}", page.body);
+}
+
+fn statuses(answers: &[Answer], status: u16) -> usize {
+    answers.iter().filter(|answer| answer.status == status).count()
+}
+
+/// The policies that a header names.
+fn policies(answer: &Answer, header: &str) -> Vec<String> {
+    let items = answer.header(header).unwrap_or_default().split(", ");
+    items.filter_map(|item| item.strip_prefix('"')?.split_once('"')).map(|(name, _)| name.to_owned()).collect()
+}
+
+on_both_setups! {
+    async fn a_mailbox_is_mailed_five_times_in_five_minutes(app: TestApp) {
+        for _ in 0..5 {
+            ask(&app.program(), ADA).await.expect(202);
+        }
+        for _ in 0..3 {
+            let wait = assert_limited(&ask(&app.program(), ADA).await);
+            // Without Redis one comes back each minute.
+            let longest = if app.setup == Setup::Servers { 300 } else { 60 };
+            assert!((longest - 30..=longest).contains(&wait), "{wait}");
+        }
+        ask(&app.program(), EVE).await.expect(202);
+        app.challenge("later@example.com").await;
+        assert_eq!(app.mails_to(ADA).await.len(), 5);
+    }
+
+    async fn all_ways_to_ask_and_all_spellings_count_together(app: TestApp) {
+        let program = app.program();
+        ask(&program, "Ada@Example.COM").await.expect(202);
+        ask(&program, " \u{ff41}\u{ff44}\u{ff41}@example.com\n").await.expect(202);
+        let body = json!({ "email": "ADA@example.com", "name": "Ada" });
+        program.post("/api/auth/magic-link/request", body.clone()).await.expect(202);
+        program.post("/api/auth/register", body.clone()).await.expect(202);
+        app.browser().form("/login", &[("email", ADA)]).await.expect(303);
+        assert_limited(&ask(&program, ADA).await);
+        assert_limited(&program.post("/api/auth/magic-link/request", body.clone()).await);
+        assert_limited(&program.post("/api/auth/register", body).await);
+        for path in ["/login", "/register"] {
+            assert_page_limited(&app.browser().form(path, &[("email", ADA), ("name", "Ada")]).await.expect_page(429));
+        }
+    }
+
+    async fn a_resend_counts_as_a_request(app: TestApp) {
+        let id = app.request_code(ADA).await;
+        let again = json!({ "email": ADA, "challenge_id": id });
+        for _ in 0..4 {
+            app.program().post("/api/auth/otp/request", again.clone()).await.expect(202);
+        }
+        assert_limited(&app.program().post("/api/auth/otp/request", again).await);
+    }
+
+    async fn a_client_asks_thirty_times_in_five_minutes(app: TestApp = Options::default().behind_a_proxy()) {
+        let client = behind(&app, "203.0.113.7");
+        for n in 0..30 {
+            ask(&client, &format!("reader{n}@example.com")).await.expect(202);
+        }
+        assert_limited(&ask(&client, ADA).await);
+        ask(&behind(&app, "203.0.113.8"), ADA).await.expect(202);
+        // The refused request did not count for the mailbox.
+        for _ in 0..4 {
+            ask(&behind(&app, "203.0.113.9"), ADA).await.expect(202);
+        }
+        // What stands further left anybody may have written.
+        assert_limited(&ask(&behind(&app, "198.51.100.1, 203.0.113.7"), EVE).await);
+    }
+
+    async fn a_client_cannot_choose_its_address(
+        app: TestApp = Options::default().set("GATEPOST_LIMITS_REQUEST_ADDRESS", "3/300s")
+    ) {
+        for n in 0..3 {
+            ask(&behind(&app, &format!("203.0.113.{n}")), &format!("reader{n}@example.com")).await.expect(202);
+        }
+        assert_limited(&ask(&behind(&app, "203.0.113.9"), ADA).await);
+    }
+
+    async fn an_ipv6_network_is_one_client(
+        app: TestApp = Options::default().behind_a_proxy().set("GATEPOST_LIMITS_REQUEST_ADDRESS", "3/300s")
+    ) {
+        for address in ["2001:db8:1:2::1", "[2001:db8:1:2:ffff::9]:4711", "2001:db8:1:2:3:4:5:6"] {
+            ask(&behind(&app, address), &format!("reader{}@example.com", address.len())).await.expect(202);
+        }
+        assert_limited(&ask(&behind(&app, "2001:db8:1:2:aaaa::1"), ADA).await);
+        ask(&behind(&app, "2001:db8:1:3::1"), ADA).await.expect(202);
+        // An IPv4 address is itself, however it is written.
+        for _ in 0..3 {
+            ask(&behind(&app, "::ffff:203.0.113.7"), EVE).await.expect(202);
+        }
+        assert_limited(&ask(&behind(&app, "203.0.113.7"), ADA).await);
+    }
+
+    async fn headers_tell_about_the_client_and_never_about_a_mailbox(app: TestApp) {
+        for n in (25..30).rev() {
+            let answer = ask(&app.program(), ADA).await.expect(202);
+            assert_eq!(answer.header("ratelimit-policy"), Some(r#""request_address";q=30;w=300"#));
+            let left = answer.header("ratelimit").unwrap();
+            assert!(left.starts_with(&format!(r#""request_address";r={n};t="#)), "{left}");
+        }
+        let refused = ask(&app.program(), ADA).await;
+        assert_limited(&refused);
+        assert_eq!(policies(&refused, "ratelimit-policy"), ["request_address"]);
+        assert_eq!(policies(&refused, "ratelimit"), ["request_address"]);
+        assert!(refused.header("ratelimit").unwrap().contains(";r=25;"), "{:?}", refused.headers);
+        let body = json!({ "email": EVE, "name": "Eve" });
+        let registered = app.program().post("/api/auth/register", body).await.expect(202);
+        assert_eq!(policies(&registered, "ratelimit"), ["request_address", "register_address"]);
+    }
+
+    async fn registrations_have_a_limit_of_their_own(
+        app: TestApp = Options::default().set("GATEPOST_LIMITS_REGISTER_ADDRESS", "2/3600s")
+    ) {
+        for (n, status) in [(0, 202), (1, 202), (2, 429)] {
+            let body = json!({ "email": format!("reader{n}@example.com"), "name": "Reader" });
+            assert_eq!(app.program().post("/api/auth/register", body).await.status, status);
+        }
+        ask(&app.program(), ADA).await.expect(202);
+    }
+
+    async fn switched_off_nothing_is_limited_but_guessing(app: TestApp = Options::without_limits()) {
+        for _ in 0..40 {
+            let answer = ask(&app.program(), EVE).await.expect(202);
+            assert!(answer.header("ratelimit").is_none() && answer.header("ratelimit-policy").is_none());
+        }
+        let challenge = app.challenge(ADA).await;
+        for n in 0..5 {
+            app.verify(&challenge.id, &challenge.wrong_code(n)).await.expect_problem(401, "invalid_code");
+        }
+        app.verify(&challenge.id, challenge.code()).await.expect_problem(401, "invalid_code");
+    }
+
+    async fn tries_of_codes_and_links_are_limited_together(
+        app: TestApp = Options::default().behind_a_proxy().set("GATEPOST_LIMITS_VERIFY_ADDRESS", "4/300s")
+    ) {
+        let challenge = app.challenge(ADA).await;
+        let client = behind(&app, "203.0.113.7");
+        let code = json!({ "challenge_id": challenge.id, "code": challenge.wrong_code(1) });
+        let link = json!({ "token": "A".repeat(64) });
+        client.post("/api/auth/otp/verify", code.clone()).await.expect_problem(401, "invalid_code");
+        client.post("/api/auth/magic-link/verify", link.clone()).await.expect_problem(401, "invalid_link");
+        client.page(challenge.mail.link_path()).await.expect_page(200);
+        client.post("/api/auth/otp/verify", json!({})).await.expect_problem(400, "invalid_input");
+        let refused = client.post("/api/auth/otp/verify", code).await;
+        assert_limited(&refused);
+        assert_eq!(policies(&refused, "ratelimit"), ["verify_address"]);
+        assert_limited(&client.post("/api/auth/magic-link/verify", link).await);
+        client.page(challenge.mail.link_path()).await.expect_page(429);
+        let browser = app.browser().with("x-forwarded-for", "203.0.113.7");
+        let fields = [("challenge_id", challenge.id.as_str()), ("code", challenge.code())];
+        assert_page_limited(&browser.form("/login/code", &fields).await.expect_page(429));
+        // A refused try is no guess, and nobody else is stopped.
+        app.verify(&challenge.id, challenge.code()).await.expect(200);
+    }
+
+    async fn passwords_are_limited_by_mailbox_and_by_client(
+        app: TestApp = Options::methods("otp,password")
+            .behind_a_proxy()
+            .set("GATEPOST_LIMITS_LOGIN_EMAIL", "3/900s")
+            .set("GATEPOST_LIMITS_LOGIN_ADDRESS", "4/300s")
+    ) {
+        let attempt = async |client: &Client, email: &str| {
+            client.post("/api/auth/login", json!({ "email": email, "password": "guess" })).await
+        };
+        let client = behind(&app, "203.0.113.7");
+        for spelling in [ADA, "Ada@example.com", "ADA@EXAMPLE.COM"] {
+            let answer = attempt(&client, spelling).await;
+            answer.expect_problem(401, "invalid_credentials");
+        }
+        let refused = attempt(&client, ADA).await;
+        assert_limited(&refused);
+        assert_eq!(policies(&refused, "ratelimit"), ["login_address"]);
+        assert_limited(&attempt(&behind(&app, "203.0.113.8"), ADA).await);
+        attempt(&client, EVE).await.expect_problem(401, "invalid_credentials");
+        assert_limited(&attempt(&client, EVE).await);
+        app.browser().with("x-forwarded-for", "203.0.113.9")
+            .form("/login/password", &[("email", ADA), ("password", "guess")]).await.expect_page(429);
+        // Who cannot type a password any more can still ask for a code.
+        app.sign_in(ADA).await;
+    }
+
+    async fn parallel_requests_get_no_more_than_the_limit(
+        app: TestApp = Options::default().set("GATEPOST_LIMITS_REQUEST_ADDRESS", "1000/300s")
+    ) {
+        let program = app.program();
+        let answers = join_all((0..40).map(|_| ask(&program, ADA))).await;
+        assert_eq!((statuses(&answers, 202), statuses(&answers, 429)), (5, 35));
+        answers.iter().filter(|answer| answer.status == 429).for_each(|answer| {
+            assert_limited(answer);
+        });
+    }
+}
+
+on_servers! {
+    async fn two_instances_share_one_limit(
+        app: TestApp = Options::default().set("GATEPOST_LIMITS_REQUEST_ADDRESS", "1000/300s")
+    ) {
+        let other = app.beside().await;
+        let clients = [app.program(), other.program()];
+        let answers = join_all((0..60).map(|n| ask(&clients[n % 2], ADA))).await;
+        assert_eq!((statuses(&answers, 202), statuses(&answers, 429)), (5, 55));
+        assert_limited(&ask(&app.program(), ADA).await);
+        assert_limited(&ask(&other.program(), ADA).await);
+    }
+
+    async fn limits_hold_when_redis_dies(app: TestApp) {
+        for _ in 0..3 {
+            ask(&app.program(), ADA).await.expect(202);
+        }
+        let mut redis = app.redis().connection().await;
+        // It ends without an answer.
+        let _ = redis::cmd("SHUTDOWN").arg("NOSAVE").exec_async(&mut redis).await;
+        let mut allowed = 3;
+        for _ in 0..20 {
+            let answer = ask(&app.program(), ADA).await;
+            match answer.status {
+                202 => allowed += 1,
+                _ => drop(assert_limited(&answer)),
+            }
+        }
+        // The process alone starts with a full budget: twice the limit at most in any window.
+        assert!((5..=10).contains(&allowed), "{allowed}");
+        assert_limited(&ask(&app.program(), ADA).await);
+        // All the rest works on.
+        app.sign_in(EVE).await;
+    }
+
+    async fn limits_hold_when_redis_forgets(app: TestApp) {
+        for _ in 0..5 {
+            ask(&app.program(), ADA).await.expect(202);
+        }
+        assert_limited(&ask(&app.program(), ADA).await);
+        app.redis().flush().await;
+        let mut answers = Vec::new();
+        for _ in 0..8 {
+            answers.push(ask(&app.program(), ADA).await);
+        }
+        assert_eq!((statuses(&answers, 202), statuses(&answers, 429)), (5, 3));
+    }
+}

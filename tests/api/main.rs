@@ -1,0 +1,35 @@
+//! The API and the pages as their users meet them: a whole server in process, spoken to over HTTP, once on SQLite alone
+//! and once on Postgres, Redis and an SMTP server.
+//!
+//! `app` starts servers and reads their mails, `client` speaks to them; every other file is named after the part of
+//! `http` that it tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy's exceptions for tests cover only #[test] functions"
+)]
+
+#[macro_use]
+mod app;
+mod admin_users;
+mod bad_input;
+mod client;
+mod cross_site;
+mod enumeration;
+mod forward_auth;
+mod health;
+mod leaving;
+mod limits;
+mod magic_link;
+mod mail;
+mod otp;
+mod pages;
+mod password;
+mod profile;
+mod register;
+mod secrets;
+mod session;
+#[path = "../support/mod.rs"]
+mod support;
+mod token;
