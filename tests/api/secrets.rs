@@ -80,7 +80,8 @@ async fn expect_no_codes(app: &TestApp, codes: &[&str]) {
             let spaced = format!("{} {}", &code[..3], &code[3..]);
             for form in [*code, &spaced] {
                 let alone = bytes.windows(form.len()).enumerate().any(|(at, window)| {
-                    let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+                    let digit =
+                        |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
                     let fraction = at.checked_sub(1).and_then(|at| bytes.get(at)) == Some(&b'.');
                     window == form.as_bytes() && !digit(at.checked_sub(1)) && !digit(Some(at + form.len())) && !fraction
                 });
