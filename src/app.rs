@@ -1,7 +1,7 @@
 //! The composition root: settings in, a running server out. `main` and the tests start the very same thing.
 //!
 //! [`App::build`] opens what everything stands on (secret, database, Redis, templates) and joins the parts; nothing
-//! runs yet, which is what the commands of operators need. [`App::start`] then listens, sends mail and keeps house,
+//! runs yet, which is what the commands of operators need. [`App::start`] listens, builds, sends mail and keeps house,
 //! until [`Running::stop`]: not ready any more, requests finished, mails in flight finished or given back.
 
 mod housekeeping;
@@ -10,7 +10,7 @@ mod secret;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use tokio::task::JoinHandle;
@@ -23,11 +23,14 @@ use crate::http::{self, Site};
 use crate::limit::Limiter;
 use crate::mail::{Counters, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle};
 use crate::redis::{Redis, RedisError};
-use crate::settings::Settings;
+use crate::settings::{DatabaseUrl, Settings};
 use crate::store::{Database, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{MetricsError, Reading};
 use crate::templates::{TemplateError, Templates};
+
+/// What mails in flight get to finish when requests have used up the time that a shutdown may take.
+const MAIL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the server did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +103,8 @@ pub struct App {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// What people type to get there.
+    pub public_url: String,
     /// The use cases, for tests and for what runs beside the server.
     pub auth: Auth,
     /// The truth.
@@ -121,19 +126,39 @@ pub struct Background {
 }
 
 impl App {
-    /// Opens everything and joins the parts. Runs the migrations that are missing.
+    /// Opens everything, making what is not there yet and running the migrations that are missing, and joins the parts.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
-        // Fails when it has been done before, in this process: then it is done.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let (clock, entropy) = (Clock::system(), Entropy::system());
         secret::prepare_data_dir(&settings.server.data_dir)?;
-        let keys = Arc::new(secret::keys(&settings, &entropy)?);
-        let templates = Templates::load(settings.templates.dir.as_deref())?;
         let database = Database::connect(&settings.database).await?;
         let ran = database.migrate().await?;
         if !ran.is_empty() {
             log::info!("ran {} migration(s): {}", ran.len(), ran.join(", "));
         }
+        Self::join(settings, database).await
+    }
+
+    /// Opens what a server has made, and changes nothing about it: for commands, which may run in the wrong place or
+    /// be of another version.
+    pub async fn open(settings: Settings) -> Result<Self, StartError> {
+        if let DatabaseUrl::Sqlite(path) = &settings.database.url
+            && !path.exists()
+        {
+            return Err(StoreError::Setup(format!("there is no database {}", path.display())).into());
+        }
+        let database = Database::connect(&settings.database).await?;
+        if !database.is_migrated().await? {
+            let what = "the database is older than this program: run `gatepost migrate` first";
+            return Err(StoreError::Setup(what.to_owned()).into());
+        }
+        Self::join(settings, database).await
+    }
+
+    async fn join(settings: Settings, database: Database) -> Result<Self, StartError> {
+        // Fails when it has been done before, in this process: then it is done.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (clock, entropy) = (Clock::system(), Entropy::system());
+        let keys = Arc::new(secret::keys(&settings, &entropy)?);
+        let templates = Templates::load(settings.templates.dir.as_deref())?;
         database.align(&clock).await?;
         let redis = match &settings.redis {
             Some(redis) => Some(Redis::connect(redis).await?),
@@ -199,19 +224,30 @@ impl App {
         Background {
             worker: sends_mail.then(|| Worker::spawn(self.worker.clone())),
             cache: self.cache.clone(),
-            housekeeping: housekeeping::spawn(self.database.clone(), self.clock.clone(), self.limiter.clone()),
+            housekeeping: housekeeping::spawn(
+                self.database.clone(),
+                self.clock.clone(),
+                self.limiter.clone(),
+                self.settings.auth.guess_window,
+            ),
         }
     }
 
-    /// Listens, and starts everything.
-    pub fn start(mut self) -> Result<Running, StartError> {
-        let address = self.settings.server.bind;
+    /// Listens, builds and starts everything. Listens first: a port that is taken is told before anything is touched,
+    /// and one that the system chooses is in every link.
+    pub async fn start(mut settings: Settings) -> Result<Running, StartError> {
+        let address = settings.server.bind;
         let listen = |error| StartError::Listen { address, error };
         let listener = TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        self.settings.server.bound_to(address);
+        settings.server.bound_to(address);
+        Self::build(settings).await?.serve(listener, address)
+    }
+
+    fn serve(self, listener: TcpListener, address: SocketAddr) -> Result<Running, StartError> {
         let background = self.start_background(true);
+        let public_url = self.settings.server.public_url.as_str().trim_end_matches('/').to_owned();
         let draining = Arc::new(AtomicBool::new(false));
         let patience = self.settings.server.shutdown_timeout;
         let site = Arc::new(Site {
@@ -228,11 +264,12 @@ impl App {
             clock: self.clock.clone(),
             draining: draining.clone(),
         });
-        let server = http::serve(site, listener).map_err(listen)?;
+        let server = http::serve(site, listener).map_err(|error| StartError::Listen { address, error })?;
         let handle = server.handle();
         let finished = tokio::spawn(server);
         Ok(Running {
             address,
+            public_url,
             auth: self.auth,
             database: self.database,
             clock: self.clock,
@@ -253,12 +290,14 @@ impl App {
 impl Running {
     /// Stops being ready, finishes the requests and the mails that are under way, and ends.
     pub async fn stop(self) {
+        let began = Instant::now();
         self.draining.store(true, Ordering::Relaxed);
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.finished.await {
             log::error!("the HTTP server ended with an error: {error}");
         }
-        self.background.stop(self.patience).await;
+        // One deadline for both, but never none for the mails.
+        self.background.stop(self.patience.saturating_sub(began.elapsed()).max(MAIL_PATIENCE)).await;
     }
 }
 

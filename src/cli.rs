@@ -119,7 +119,7 @@ impl Cli {
     }
 
     async fn app(&self) -> Result<App, Failure> {
-        Ok(App::build(self.settings(false)?).await?)
+        Ok(App::open(self.settings(false)?).await?)
     }
 }
 
@@ -129,7 +129,7 @@ fn operator() -> Origin {
 }
 
 async fn migrate(cli: &Cli) -> Result<(), Failure> {
-    let app = cli.app().await?;
+    let app = App::build(cli.settings(false)?).await?;
     let backend = app.database.backend();
     if cli.json {
         say(serde_json::json!({ "database": backend, "migrated": true }))

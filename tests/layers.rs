@@ -2,6 +2,7 @@
 //!
 //! Reads the source as text: every `crate::<module>` in a file of `src/<module>` counts as an import, wherever it
 //! stands. Unit tests in the files count too: a test that needs a higher layer belongs into `tests/`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy's exceptions for tests cover only #[test] functions")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

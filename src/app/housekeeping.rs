@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_hours(24);
 const SESSIONS_KEPT: Duration = Duration::from_hours(720);
 
 /// Starts keeping house. It ends when the handle is aborted.
-pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter) -> JoinHandle<()> {
+pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter, guess_window: Duration) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -33,7 +33,7 @@ pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter) -> JoinH
                 limiter.sweep();
             }
             if round % PRUNE_ROUNDS == 0
-                && let Err(error) = prune(&database, &clock).await
+                && let Err(error) = prune(&database, &clock, guess_window).await
             {
                 log::warn!("old rows could not be cleared away: {error}");
             }
@@ -41,10 +41,10 @@ pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter) -> JoinH
     })
 }
 
-async fn prune(database: &Database, clock: &Clock) -> Result<(), StoreError> {
+async fn prune(database: &Database, clock: &Clock, guess_window: Duration) -> Result<(), StoreError> {
     let now = clock.now();
     let challenges = update!(database, challenges::prune(now - span(DAY)))?;
-    let budgets = update!(database, guess_budgets::prune(now - span(DAY)))?;
+    let budgets = update!(database, guess_budgets::prune(now - span(DAY.max(guess_window))))?;
     let sessions = update!(database, sessions::prune(now - span(SESSIONS_KEPT)))?;
     let refreshes = update!(database, refresh_tokens::prune(now - span(SESSIONS_KEPT)))?;
     log::debug!(challenges, budgets, sessions, refreshes; "cleared away old rows");

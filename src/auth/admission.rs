@@ -106,10 +106,11 @@ impl Auth {
         let draft = self.draft(mode);
         let newcomer = self.newcomer(challenge, origin);
         let mut mails: Vec<NewMail> = Vec::new();
+        let mut promoted = None;
         let may_become_admin = self.0.settings.first_person_is_admin;
         let configured_admin = self.is_configured_admin(&challenge.email);
         let standing = {
-            let mails = &mut mails;
+            let (mails, promoted) = (&mut mails, &mut promoted);
             let draft = &draft;
             store::transaction!(&self.0.database, async |conn, q| {
                 if q::challenges::consume(conn, challenge.id, now).await?.is_none() {
@@ -121,7 +122,10 @@ impl Auth {
                 let known = q::users::by_email(conn, &challenge.email).await?;
                 let is_new = known.is_none();
                 let mut user = match (known, &newcomer) {
-                    (Some(user), _) => user,
+                    (Some(user), _) => {
+                        q::dialect::lock_user(conn, user.id).await?;
+                        q::users::by_id(conn, user.id).await?.unwrap_or(user)
+                    }
                     (None, Some(newcomer)) => q::users::insert(conn, newcomer, now).await?,
                     (None, None) => return Ok(Some(Standing::Rejected)),
                 };
@@ -138,7 +142,7 @@ impl Auth {
                     user = q::users::set_standing(conn, user.id, status, role, now).await?.unwrap_or(user);
                     q::audit::insert(conn, &self.audit_entry("user.became_admin", None, Some(user.id), origin, ""))
                         .await?;
-                    log::warn!(user:% = user.id; "{:?} signed in and is an admin from now on", user.email);
+                    *promoted = Some(user.id);
                 }
                 if is_new {
                     let entry = self.audit_entry("user.registered", Some(user.id), Some(user.id), origin, method);
@@ -172,31 +176,40 @@ impl Auth {
                 Ok::<_, StoreError>(Some(standing))
             })?
         };
+        if let Some(user) = promoted {
+            log::warn!(user:% = user; "{:?} signed in and is an admin from now on", challenge.email);
+        }
         self.0.outbox.enqueue(&mails).await;
         let Some(standing) = standing else { return Ok(None) };
         self.hand_over(standing, draft, challenge.next.clone()).await.map(Some)
     }
 
-    /// Starts a session for an account whose password was right.
+    /// Starts a session for an account whose password was right: `seen` is the hash it was compared with. `None` when
+    /// the password has been changed since.
     pub(super) async fn admit_known(
         &self,
         user: User,
-        method: &str,
+        seen: &str,
         budget: &str,
         mode: Mode,
         origin: &Origin,
-    ) -> Result<Admission, AuthError> {
-        match user.status {
-            UserStatus::Pending => return Ok(Admission::Pending),
-            UserStatus::Rejected | UserStatus::Banned => return Ok(Admission::Rejected),
-            UserStatus::Approved => {}
-        }
+    ) -> Result<Option<Admission>, AuthError> {
         let now = self.0.clock.now();
         let draft = self.draft(mode);
-        let session = self.new_session(&draft, user.id, method, origin, now);
+        let session = self.new_session(&draft, user.id, "password", origin, now);
         let notice = self.security_notice(&user, SecurityEvent::NewDevice, origin)?;
-        let (user, is_new_device) = store::transaction!(&self.0.database, async |conn, q| {
+        let outcome = store::transaction!(&self.0.database, async |conn, q| {
             q::guess_budgets::refund(conn, budget).await?;
+            q::dialect::lock_user(conn, user.id).await?;
+            if q::users::password_hash(conn, user.id).await?.as_deref() != Some(seen) {
+                return Ok(None);
+            }
+            let status = q::users::by_id(conn, user.id).await?.map_or(UserStatus::Rejected, |user| user.status);
+            match status {
+                UserStatus::Pending => return Ok(Some((Standing::Pending, false))),
+                UserStatus::Rejected | UserStatus::Banned => return Ok(Some((Standing::Rejected, false))),
+                UserStatus::Approved => {}
+            }
             let (any, same) = q::sessions::known_device(conn, user.id, origin.device.as_str()).await?;
             q::sessions::insert(conn, &session).await?;
             if let DraftCredentials::Refresh(token) = &draft.credentials {
@@ -206,12 +219,14 @@ impl Auth {
             if any && !same {
                 q::outbox::insert(conn, &notice).await?;
             }
-            Ok::<_, StoreError>((q::users::record_sign_in(conn, user.id, now).await?, any && !same))
+            let user = q::users::record_sign_in(conn, user.id, now).await?;
+            Ok::<_, StoreError>(Some((Standing::In(Box::new((user, session.clone()))), any && !same)))
         })?;
+        let Some((standing, is_new_device)) = outcome else { return Ok(None) };
         if is_new_device {
             self.0.outbox.enqueue(&[notice]).await;
         }
-        self.hand_over(Standing::In(Box::new((user, session))), draft, None).await
+        self.hand_over(standing, draft, None).await.map(Some)
     }
 
     async fn hand_over(&self, standing: Standing, draft: Draft, next: Option<String>) -> Result<Admission, AuthError> {

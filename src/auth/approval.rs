@@ -96,6 +96,27 @@ impl Auth {
         }
     }
 
+    /// Ends all sessions of an account and tells its owner; gives how many.
+    pub async fn end_sessions_of(&self, actor: &User, id: UserId, origin: &Origin) -> Result<usize, AuthError> {
+        let now = self.0.clock.now();
+        let user = self.user(id).await?.ok_or(AuthError::NotFound)?;
+        let entry = self.audit_entry("session.all_ended", Some(actor.id), Some(id), origin, "");
+        let notice = self.security_notice(&user, SecurityEvent::SessionsEnded, origin)?;
+        let ended = store::transaction!(&self.0.database, async |conn, q| {
+            let ended = q::sessions::revoke_all(conn, id, None, now).await?;
+            q::audit::insert(conn, &entry).await?;
+            if !ended.is_empty() {
+                q::outbox::insert(conn, &notice).await?;
+            }
+            Ok::<_, StoreError>(ended)
+        })?;
+        self.0.cache.forget_sessions(&ended).await;
+        if !ended.is_empty() {
+            self.0.outbox.enqueue(&[notice]).await;
+        }
+        Ok(ended.len())
+    }
+
     fn notice_of(
         &self,
         action: AdminAction,

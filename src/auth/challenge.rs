@@ -8,7 +8,7 @@ use crate::domain::{
     NextPath, Note, OneTimeCode, Origin, Requested, clock,
 };
 use crate::settings;
-use crate::store::{self, Challenge};
+use crate::store::{self, Challenge, StoreError};
 
 /// What a person asks with.
 #[derive(Debug)]
@@ -63,14 +63,14 @@ pub struct LinkPreview {
 impl Auth {
     /// Accepts a request for a code or link: commits a challenge together with its mail, then queues the mail.
     ///
-    /// Every address takes the same path. Where registration is closed and the address unknown, the mail is one that
-    /// has expired already, so the worker never sends it.
+    /// Every address takes the same path. Where registration is closed and the address unknown, the mail takes it too,
+    /// up to the moment at which it would be handed to a mail server.
     pub async fn request_challenge(&self, request: &ChallengeRequest) -> Result<IssuedChallenge, AuthError> {
         let now = self.0.clock.now();
         let reused = self.challenge_to_resend(request, now).await?;
         let is_new = reused.is_none();
         let challenge = reused.unwrap_or_else(|| self.new_challenge(request, now));
-        let mail_until = if self.gets_mail(&challenge.email).await? { challenge.expires_at } else { now };
+        let deliver = self.gets_mail(&challenge.email).await?;
         let content = MailContent::SignIn {
             challenge_id: challenge.id,
             requested: Requested {
@@ -78,11 +78,12 @@ impl Auth {
                 address: request.origin.address_text(),
                 at: now,
             },
+            deliver,
         };
         let mail = self
             .0
             .outbox
-            .compose(&content, &challenge.email, request.locale, mail_until)
+            .compose(&content, &challenge.email, request.locale, challenge.expires_at)
             .map_err(|error| AuthError::Internal(error.to_string()))?;
         store::transaction!(&self.0.database, async |conn, q| {
             if is_new {
@@ -135,10 +136,11 @@ impl Auth {
     }
 
     async fn gets_mail(&self, email: &EmailAddress) -> Result<bool, AuthError> {
-        if self.0.settings.registration != settings::Registration::Closed || self.is_configured_admin(email) {
+        if self.0.settings.registration != settings::Registration::Closed {
             return Ok(true);
         }
-        Ok(store::read!(&self.0.database, users::by_email(email))?.is_some())
+        let is_known = store::read!(&self.0.database, users::by_email(email))?.is_some();
+        Ok(is_known || self.is_configured_admin(email))
     }
 
     /// Answers a challenge with a code. The guess is counted and committed, for the challenge and for the account,
@@ -150,16 +152,18 @@ impl Auth {
         mode: Mode,
         origin: &Origin,
     ) -> Result<Admission, AuthError> {
-        if !self.0.settings.methods.otp {
+        if !self.0.settings.methods.takes_codes() {
             return Err(AuthError::MethodDisabled);
         }
         let now = self.0.clock.now();
         let allowed = guesses(self.0.settings.guesses_per_challenge);
-        let Some(challenge) = store::update!(&self.0.database, challenges::count_guess(id, allowed, now))? else {
+        let Some((challenge, has_budget)) = self.count_guess(id, allowed, now).await? else {
             return Err(AuthError::InvalidCode);
         };
         let budget = self.guess_budget("code", &challenge.email);
-        self.spend_guess(&budget).await?;
+        if !has_budget {
+            return Err(self.too_many_guesses(&budget).await?);
+        }
         let key = KeyId::stored(challenge.key_id.clone());
         let right = self.0.keys.code(&key, challenge.id).is_some_and(|expected| expected.matches(code));
         if !right {
@@ -167,6 +171,28 @@ impl Auth {
             return Err(AuthError::InvalidCode);
         }
         self.admit(&challenge, "otp", Some(&budget), mode, origin).await?.ok_or(AuthError::InvalidCode)
+    }
+
+    /// Counts one guess against the challenge and its account, and commits both; the challenge, and whether the account
+    /// had a guess left. Where it had none, the challenge gets its own back: its turn has not come.
+    async fn count_guess(
+        &self,
+        id: ChallengeId,
+        allowed: i32,
+        now: Instant,
+    ) -> Result<Option<(Challenge, bool)>, AuthError> {
+        let window = clock::span(self.0.settings.guess_window);
+        let per_account = guesses(self.0.settings.guesses_per_account);
+        let counted = store::transaction!(&self.0.database, async |conn, q| {
+            let Some(challenge) = q::challenges::count_guess(conn, id, allowed, now).await? else { return Ok(None) };
+            let budget = self.guess_budget("code", &challenge.email);
+            let has_budget = q::guess_budgets::spend(conn, &budget, per_account, window, now).await?;
+            if !has_budget {
+                q::challenges::uncount_guess(conn, id).await?;
+            }
+            Ok::<_, StoreError>(Some((challenge, has_budget)))
+        })?;
+        Ok(counted)
     }
 
     /// Answers a challenge with its link.
@@ -233,11 +259,15 @@ impl Auth {
         let left = store::transaction!(&self.0.database, async |conn, q| {
             q::guess_budgets::spend(conn, budget, allowed, window, now).await
         })?;
-        if left {
-            return Ok(());
-        }
+        if left { Ok(()) } else { Err(self.too_many_guesses(budget).await?) }
+    }
+
+    /// The refusal of a guess, with the time until the budget is renewed.
+    async fn too_many_guesses(&self, budget: &str) -> Result<AuthError, AuthError> {
+        let now = self.0.clock.now();
         let started = store::read!(&self.0.database, guess_budgets::window_start(budget))?.unwrap_or(now);
-        Err(AuthError::TooManyGuesses { retry_after: (started + window - now).to_std().unwrap_or_default() })
+        let renewed = started + clock::span(self.0.settings.guess_window);
+        Ok(AuthError::TooManyGuesses { retry_after: (renewed - now).to_std().unwrap_or_default() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Passwords, where an operator has switched them on: Argon2id (RFC 9106), a few at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -15,6 +16,9 @@ use crate::store::{self, StoreError};
 
 /// The longest password that is taken, in bytes: hashing is cheap in length, but not free.
 const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// How long a password waits for its turn before the server says that it is busy.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Hashes and checks passwords on the blocking pool, no more at once than the settings allow: each takes tens of
 /// megabytes and tens of milliseconds.
@@ -79,7 +83,10 @@ impl PasswordHashing {
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
         let ended = |what: String| AuthError::Internal(format!("password hashing ended early: {what}"));
-        let turn = self.turns.clone().acquire_owned().await.map_err(|error| ended(error.to_string()))?;
+        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.clone().acquire_owned())
+            .await
+            .map_err(|_| StoreError::Unavailable("too many passwords wait to be hashed".to_owned()))?
+            .map_err(|error| ended(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
             let outcome = work();
             drop(turn);
@@ -116,11 +123,9 @@ impl Auth {
         self.spend_guess(&budget).await?;
         let found = store::read!(&self.0.database, users::with_password_hash(email))?;
         let (user, stored) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
-        let right = self.0.passwords.verify(Zeroizing::new(password.expose().clone()), stored).await?;
-        match user {
-            Some(user) if right => self.admit_known(user, "password", &budget, mode, origin).await,
-            _ => Err(AuthError::InvalidCredentials),
-        }
+        let right = self.0.passwords.verify(Zeroizing::new(password.expose().clone()), stored.clone()).await?;
+        let (Some(user), Some(seen), true) = (user, stored, right) else { return Err(AuthError::InvalidCredentials) };
+        self.admit_known(user, &seen, &budget, mode, origin).await?.ok_or(AuthError::InvalidCredentials)
     }
 
     /// Sets the account's password, ends its other sessions and tells its owner. An account that has a password must

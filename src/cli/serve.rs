@@ -10,17 +10,9 @@ pub(super) async fn serve(cli: &Cli) -> Result<(), Failure> {
     let settings = cli.settings(true)?;
     let (first_is_admin, admins) = (settings.auth.first_person_is_admin, settings.auth.admins.len());
     let shows_mail = matches!(settings.mail.delivery, Delivery::DevMailbox);
-    let chosen_url = settings.server.public_url.clone();
-    let app = App::build(settings).await?;
-    let has_admin = !app.auth.admins().await?.is_empty();
-    let backend = app.database.backend();
-    let running = app.start()?;
-    let mut url = chosen_url;
-    if url.port() == Some(0) {
-        // A free port was asked for: this is the one that was found.
-        let _ = url.set_port(Some(running.address.port()));
-    }
-    let url = url.as_str().trim_end_matches('/').to_owned();
+    let running = App::start(settings).await?;
+    let has_admin = !running.auth.admins().await?.is_empty();
+    let (backend, url) = (running.database.backend(), &running.public_url);
     log::info!("ready after {} ms, with {backend}: open {url}", started.elapsed().as_millis());
     if !has_admin && first_is_admin {
         log::warn!("there is no admin yet: the first person to sign in at {url} becomes one");
@@ -31,10 +23,8 @@ pub(super) async fn serve(cli: &Cli) -> Result<(), Failure> {
         log::info!("mails are not sent but shown at {url}/dev/mail; set SMTP_URL to send them");
     }
     wait_for_signal().await?;
-    log::info!("stopping: finishing requests and mails");
-    running.stop().await;
-    log::info!("stopped");
-    Ok(())
+    log::info!("stopping: finishing requests and mails; a second signal ends it at once");
+    stop_or_end(running.stop()).await
 }
 
 /// Runs a mail worker until SIGTERM or SIGINT.
@@ -48,10 +38,22 @@ pub(super) async fn worker(cli: &Cli) -> Result<(), Failure> {
     let background = app.start_background(true);
     log::info!("sending mails");
     wait_for_signal().await?;
-    log::info!("stopping: finishing mails");
-    background.stop(patience).await;
-    log::info!("stopped");
-    Ok(())
+    log::info!("stopping: finishing mails; a second signal ends it at once");
+    stop_or_end(background.stop(patience)).await
+}
+
+/// Waits for `stopping`, but no longer than until the next signal. What is broken off is found by another instance.
+async fn stop_or_end(stopping: impl Future<Output = ()>) -> Result<(), Failure> {
+    tokio::select! {
+        () = stopping => {
+            log::info!("stopped");
+            Ok(())
+        }
+        signal = wait_for_signal() => {
+            signal?;
+            Err(Failure::Failed("ended at once by a second signal".to_owned()))
+        }
+    }
 }
 
 async fn wait_for_signal() -> Result<(), Failure> {

@@ -106,6 +106,10 @@ pub enum MailContent {
         challenge_id: ChallengeId,
         /// Who asked.
         requested: Requested,
+        /// Whether it goes out. One to an address that may not register does not, but takes every step up to there,
+        /// so that no clock can tell the two apart.
+        #[serde(default = "yes")]
+        deliver: bool,
     },
     /// See [`MailKind::RegistrationNotice`].
     RegistrationNotice {
@@ -143,7 +147,16 @@ pub enum MailContent {
     },
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl MailContent {
+    /// Whether the mail goes out once it has been rendered.
+    pub fn is_delivered(&self) -> bool {
+        !matches!(self, Self::SignIn { deliver: false, .. })
+    }
+
     /// The kind of mail this makes.
     pub fn kind(&self) -> MailKind {
         match self {

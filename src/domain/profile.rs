@@ -17,6 +17,9 @@ pub enum InvalidText {
     /// It has the wrong form.
     #[error("does not have the expected form")]
     Form,
+    /// It is a name that nobody may choose.
+    #[error("this name is reserved")]
+    Reserved,
 }
 
 impl InvalidText {
@@ -26,6 +29,7 @@ impl InvalidText {
             Self::TooLong => "too_long",
             Self::Characters => "invalid_characters",
             Self::Form => "invalid_format",
+            Self::Reserved => "reserved",
         }
     }
 }
@@ -119,8 +123,39 @@ fn check_note(text: &str) -> Result<String, InvalidText> {
     Ok(note)
 }
 
+/// Names that applications give rights to; since they learn the username from us, nobody may choose one.
+const RESERVED: [&str; 24] = [
+    "admin",
+    "administrator",
+    "anonymous",
+    "api",
+    "daemon",
+    "gatepost",
+    "guest",
+    "hostmaster",
+    "info",
+    "mail",
+    "moderator",
+    "no-reply",
+    "nobody",
+    "noreply",
+    "operator",
+    "owner",
+    "postmaster",
+    "root",
+    "security",
+    "staff",
+    "superuser",
+    "support",
+    "system",
+    "webmaster",
+];
+
 fn check_username(text: &str) -> Result<String, InvalidText> {
     let name = text.trim().to_lowercase();
+    if RESERVED.contains(&name.as_str()) {
+        return Err(InvalidText::Reserved);
+    }
     if name.len() > 32 {
         return Err(InvalidText::TooLong);
     }
@@ -167,7 +202,7 @@ mod tests {
     #[test]
     fn usernames_and_phones_have_one_form() {
         assert_eq!(Username::parse(" Ada.L ").unwrap().as_str(), "ada.l");
-        for bad in ["", "a", "1a", "a b", "ä1", "-ab"] {
+        for bad in ["", "a", "1a", "a b", "ä1", "-ab", "Root"] {
             assert!(Username::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Phone::parse("+49 (30) 123-4567").unwrap().as_str(), "+49301234567");

@@ -100,7 +100,8 @@ impl AdminAction {
     pub fn role(self) -> Option<Role> {
         match self {
             Self::Promote => Some(Role::Admin),
-            Self::Demote => Some(Role::User),
+            // A ban that is taken back must not make an admin.
+            Self::Demote | Self::Ban => Some(Role::User),
             _ => None,
         }
     }

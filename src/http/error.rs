@@ -1,7 +1,7 @@
 //! Errors as clients see them: one table of stable code, status and title (RFC 9457 problem details).
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
@@ -181,23 +181,10 @@ impl ApiError {
     fn bare(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.code.status());
         for (name, value) in &self.headers {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                response.insert_header((HeaderName::from_static(lower(name)), value));
-            }
+            response.insert_header((*name, value.as_str()));
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         response.body(serde_json::to_string(&self.problem("")).unwrap_or_default())
-    }
-}
-
-/// The header names that errors carry, as actix wants them.
-fn lower(name: &str) -> &'static str {
-    match name {
-        "RateLimit-Policy" => "ratelimit-policy",
-        "RateLimit" => "ratelimit",
-        "Allow" => "allow",
-        "WWW-Authenticate" => "www-authenticate",
-        _ => "retry-after",
     }
 }
 
@@ -262,7 +249,10 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(cause) => Self {
                 cause: Some(cause),
                 headers: vec![("Retry-After", "2".to_owned())],
-                ..Self::new(Code::Unavailable, "The database cannot be reached. Nothing was changed; try again.")
+                ..Self::new(
+                    Code::Unavailable,
+                    "The database does not answer. Look whether this was done, then try again.",
+                )
             },
             other => Self::internal(other),
         }

@@ -3,6 +3,7 @@
 use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
@@ -270,7 +271,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for PageForm<T> {
     }
 }
 
-/// The body, if it is of `content_type` and within the limit.
+/// How long a body may take to arrive, of the few kilobytes that any may have here.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The body, if it is of `content_type` and within the limits of size and time.
 fn body(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -284,7 +288,9 @@ fn body(
         if !fits {
             return Err(ApiError::new(Code::UnsupportedMediaType, format!("Send the body as {content_type}.")));
         }
-        bytes.await.map_err(|error| match error.as_response_error().status_code().as_u16() {
+        let received = tokio::time::timeout(BODY_WITHIN, bytes).await;
+        let late = |_| ApiError::new(Code::InvalidRequest, "The body took too long to arrive.");
+        received.map_err(late)?.map_err(|error| match error.as_response_error().status_code().as_u16() {
             413 => ApiError::new(Code::TooLarge, "The body is too large."),
             _ => ApiError::new(Code::InvalidRequest, "The body could not be read."),
         })

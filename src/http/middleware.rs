@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::Method;
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
@@ -41,7 +44,7 @@ pub(super) async fn around(
     let route = http.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let status = response.status();
     let elapsed = started.elapsed();
-    site.metrics.requests.with_label_values(&[route.as_str(), http.method().as_str(), status.as_str()]).inc();
+    site.metrics.requests.with_label_values(&[route.as_str(), method_label(http.method()), status.as_str()]).inc();
     site.metrics.request_seconds.with_label_values(&[route.as_str()]).observe(elapsed.as_secs_f64());
     // The route, not the path: a path or query may hold a token.
     log::debug!(request_id = id.as_str(), status = status.as_u16(), seconds = elapsed.as_secs_f64();
@@ -83,8 +86,17 @@ impl Drop for InFlight {
 /// A write that another site's page caused. Requests that do not say where they come from are no browser's; those that
 /// carry a cookie are looked at more strictly by the extractors.
 fn is_foreign_write(request: &ServiceRequest, site: &Site) -> bool {
+    // What a bearer token or a refresh token in the body authorises, no page of another site can forge.
+    let has_token = request.headers().contains_key(AUTHORIZATION) || request.path() == "/api/auth/refresh";
     !request.method().is_safe()
+        && !has_token
         && Provenance::of(request.headers(), &site.server.public_origin()) == Provenance::CrossSite
+}
+
+/// The method as a label: whatever a client makes up must not become a series of its own.
+fn method_label(method: &Method) -> &str {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if known.contains(method) { method.as_str() } else { "other" }
 }
 
 /// The error as one of ours; actix's own (a malformed path, say) keep their status.
@@ -169,7 +181,7 @@ fn finish(response: &mut ServiceResponse<BoxBody>, site: &Site, id: &str) {
     set(HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
     set(CACHE_CONTROL, "no-store");
     if https {
-        set(HeaderName::from_static("strict-transport-security"), "max-age=63072000; includeSubDomains");
+        set(HeaderName::from_static("strict-transport-security"), "max-age=63072000");
     }
     let policy = if is_page {
         format!(

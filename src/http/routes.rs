@@ -33,6 +33,7 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         // Admins, for programs
         .service(at("/api/admin/users").route(get().to(admin_users::list)).route(post().to(admin_users::invite)))
         .service(at("/api/admin/users/{id}").route(get().to(admin_users::show)))
+        .service(at("/api/admin/users/{id}/sessions").route(delete().to(admin_users::end_sessions)))
         .service(at("/api/admin/users/{id}/{action}").route(post().to(admin_users::decide)))
         .service(at("/api/admin/mail/stats").route(get().to(admin_mail::stats)))
         // Operators

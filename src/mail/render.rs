@@ -147,8 +147,7 @@ impl Renderer {
         let code = keys.code(&key, challenge.id).ok_or(RenderError::UnknownKey)?;
         let token = keys.link(&key, challenge.id).ok_or(RenderError::UnknownKey)?;
         let link = Redacted::new(format!("{public_url}/login/link?token={}", token.expose()));
-        let with_code = methods.otp || !methods.magic_link;
-        Ok((with_code.then_some(code), methods.magic_link.then_some(link)))
+        Ok((methods.takes_codes().then_some(code), methods.magic_link.then_some(link)))
     }
 }
 

@@ -46,6 +46,14 @@ pub struct LoginMethods {
     pub password: bool,
 }
 
+impl LoginMethods {
+    /// Whether mails carry a code and codes are taken: to sign in with, or, where neither code nor link signs in, to
+    /// prove a mailbox when registering.
+    pub fn takes_codes(self) -> bool {
+        self.otp || !self.magic_link
+    }
+}
+
 /// Who becomes a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registration {

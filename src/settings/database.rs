@@ -35,7 +35,7 @@ impl Database {
     pub(super) fn read(reader: &mut Reader, data_dir: Option<&Path>) -> Read<Self> {
         let url = reader.optional("database.url", "postgres://gatepost:PASSWORD@localhost:5432/gatepost", database_url);
         let pool_size = reader.number("database.pool_size", 1..=1000);
-        let pool_timeout = reader.duration("database.pool_timeout", "10ms", "5m");
+        let pool_timeout = reader.duration("database.pool_timeout", "10ms", "10s");
         let connect_timeout = reader.duration("database.connect_timeout", "10ms", "5m");
         let url = match (url?, data_dir) {
             (Some(url), _) => url,

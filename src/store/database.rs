@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant as Monotonic};
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, SetupCallback};
 use diesel_async::{AsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use futures_util::FutureExt;
 
@@ -130,9 +130,9 @@ impl Database {
         // A look at the socket, no round trip: a connection that the server has closed is not handed out.
         config.recycling_method = RecyclingMethod::Fast;
         let setup = target.clone();
-        config.custom_setup = Box::new(move |_| {
+        config.custom_setup = open_here(move |_| {
             let target = setup.clone();
-            async move { target.connect().await }.boxed()
+            async move { target.connect().await }
         });
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
         let pool = Connections::new(manager, settings.pool_size, settings.pool_timeout);
@@ -145,14 +145,15 @@ impl Database {
             std::fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
         }
         let text = path.to_str().ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
+        keep_private(path).map_err(|error| unusable(error.to_string()))?;
         // Opened once here, where a file that cannot be used can still be told from one that is busy.
         open_sqlite(text, false).await.map_err(|error| unusable(error.to_string()))?;
         let pool = |size: u32, query_only: bool| {
             let mut config = ManagerConfig::default();
             config.recycling_method = RecyclingMethod::Fast;
-            config.custom_setup = Box::new(move |path| {
+            config.custom_setup = open_here(move |path| {
                 let path = path.to_owned();
-                async move { open_sqlite(&path, query_only).await }.boxed()
+                async move { open_sqlite(&path, query_only).await }
             });
             let manager = AsyncDieselConnectionManager::new_with_config(text, config);
             Connections::new(manager, size, settings.pool_timeout)
@@ -229,10 +230,34 @@ impl Database {
     }
 }
 
+/// Makes the file, if it is not there, so that only its owner can read it; `SQLite` makes the files beside it alike.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Opens connections by `open`, all of them on the runtime that is current now. A connection ends with the runtime that
+/// it was opened on, and those of the HTTP threads end before the mail worker has told what it did.
+fn open_here<C, F>(open: impl Fn(&str) -> F + Send + Sync + 'static) -> SetupCallback<C>
+where
+    C: Send + 'static,
+    F: Future<Output = ConnectionResult<C>> + Send + 'static,
+{
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move |url| {
+        let opening = runtime.spawn(open(url));
+        let ended = |error: tokio::task::JoinError| Err(ConnectionError::BadConnection(error.to_string()));
+        async move { opening.await.unwrap_or_else(ended) }.boxed()
+    })
+}
+
 const SQLITE_SETUP: &str = "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; \
                             PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;";
 
-async fn open_sqlite(path: &str, query_only: bool) -> diesel::ConnectionResult<sqlite::Conn> {
+async fn open_sqlite(path: &str, query_only: bool) -> ConnectionResult<sqlite::Conn> {
     let mut conn = sqlite::Conn::establish(path).await?;
     let only = if query_only { "PRAGMA query_only = ON;" } else { "" };
     diesel_async::SimpleAsyncConnection::batch_execute(
@@ -240,7 +265,7 @@ async fn open_sqlite(path: &str, query_only: bool) -> diesel::ConnectionResult<s
         &format!("PRAGMA busy_timeout = 5000;{SQLITE_SETUP}{only}"),
     )
     .await
-    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
 }
 

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::app::{Options, ROOT, SOON, TestApp};
+use crate::app::{Options, ROOT, SOON};
 use crate::client::Client;
 use crate::support::eventually;
 
@@ -45,9 +45,15 @@ on_both_setups! {
         let id = app.user_id(ADA).await;
         let shown = admin.get(&format!("/api/admin/users/{id}")).await.expect(200).json();
         for (field, value) in [
-            ("id", json!(id)), ("email", json!(ADA)), ("name", json!("Ada Lovelace")), ("note", json!("It's me")),
-            ("status", json!("pending")), ("role", json!("user")), ("address", json!("127.0.0.1")),
-            ("last_sign_in_at", Value::Null), ("actions", json!(["approve", "reject", "ban"])),
+            ("id", json!(id)),
+            ("email", json!(ADA)),
+            ("name", json!("Ada Lovelace")),
+            ("note", json!("It's me")),
+            ("status", json!("pending")),
+            ("role", json!("user")),
+            ("address", json!("127.0.0.1")),
+            ("last_sign_in_at", Value::Null),
+            ("actions", json!(["approve", "reject", "ban"])),
         ] {
             assert_eq!(shown[field], value, "{field}");
         }
@@ -95,7 +101,7 @@ on_both_setups! {
             sizes.push(addresses(&page).len());
             found.extend(addresses(&page).into_iter().map(str::to_owned));
             let Some(next) = page["next_cursor"].as_str() else { break };
-            cursor = next.to_owned();
+            next.clone_into(&mut cursor);
         }
         assert_eq!(sizes, [3, 3, 1]);
         let mut expected: Vec<String> = (0..6).rev().map(|n| format!("user{n}@example.com")).collect();
@@ -172,8 +178,10 @@ on_both_setups! {
         let (admin, id) = (app.admin().await, app.user_id(ROOT).await);
         let nobody = "01890a5d-ac96-774b-bcce-b302099a8057";
         for path in [
-            format!("/api/admin/users/{nobody}/ban"), "/api/admin/users/nonsense/ban".to_owned(),
-            format!("/api/admin/users/{id}/explode"), format!("/api/admin/users/{id}/Ban"),
+            format!("/api/admin/users/{nobody}/ban"),
+            "/api/admin/users/nonsense/ban".to_owned(),
+            format!("/api/admin/users/{id}/explode"),
+            format!("/api/admin/users/{id}/Ban"),
         ] {
             admin.post(&path, json!({})).await.expect_problem(404, "not_found");
         }

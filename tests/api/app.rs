@@ -16,21 +16,21 @@ use crate::client::{Answer, Client};
 use crate::support::{Postgres, Redis, SmtpSink, TestDatabase, eventually};
 
 /// Longer than anything here takes on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Within this a revocation is enforced everywhere.
-pub const PROMISED: Duration = Duration::from_secs(2);
+pub(crate) const PROMISED: Duration = Duration::from_secs(2);
 /// What the server calls itself, whatever its port: as behind a load balancer.
-pub const PUBLIC_URL: &str = "http://gatepost.localhost";
+pub(crate) const PUBLIC_URL: &str = "http://gatepost.localhost";
 /// The admin that the settings name, unless a test says otherwise.
-pub const ROOT: &str = "root@example.com";
+pub(crate) const ROOT: &str = "root@example.com";
 /// Two devices that are told apart.
-pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-pub const CHROME: &str =
+pub(crate) const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+pub(crate) const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
-pub const MINUTE: Duration = Duration::from_mins(1);
-pub const HOUR: Duration = Duration::from_hours(1);
-pub const DAY: Duration = Duration::from_hours(24);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// Makes two tests of one story: `…::embedded` and `…::servers`. `app: TestApp = Options::…` starts it with options.
 macro_rules! on_both_setups {
@@ -79,7 +79,7 @@ macro_rules! on_servers {
 
 /// What a server stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setup {
+pub(crate) enum Setup {
     /// `SQLite`, no Redis, mails at `/dev/mail`.
     Embedded,
     /// Postgres, Redis, SMTP.
@@ -88,7 +88,7 @@ pub enum Setup {
 
 /// The environment variables of a server. Registration is open, and [`ROOT`] is admin, unless they say otherwise.
 #[derive(Clone, Debug)]
-pub struct Options(BTreeMap<String, String>);
+pub(crate) struct Options(BTreeMap<String, String>);
 
 impl Default for Options {
     fn default() -> Self {
@@ -111,39 +111,39 @@ impl Default for Options {
 
 impl Options {
     /// Sets an environment variable.
-    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self
     }
 
     /// Leaves an environment variable out.
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.remove(name);
         self
     }
 
     /// Who becomes a user.
-    pub fn registration(value: &str) -> Self {
+    pub(crate) fn registration(value: &str) -> Self {
         Self::default().set("GATEPOST_REGISTRATION", value)
     }
 
     /// The ways to sign in.
-    pub fn methods(value: &str) -> Self {
+    pub(crate) fn methods(value: &str) -> Self {
         Self::default().set("LOGIN_METHOD", value)
     }
 
     /// For stories with more requests than one client may make.
-    pub fn without_limits() -> Self {
+    pub(crate) fn without_limits() -> Self {
         Self::default().unlimited()
     }
 
     /// As [`Self::without_limits`], on top of other options.
-    pub fn unlimited(self) -> Self {
+    pub(crate) fn unlimited(self) -> Self {
         self.set("GATEPOST_RATE_LIMITS", "off")
     }
 
     /// Clients may say who they forward for, so that a story can have several client addresses.
-    pub fn behind_a_proxy(self) -> Self {
+    pub(crate) fn behind_a_proxy(self) -> Self {
         self.set("GATEPOST_TRUSTED_PROXIES", "127.0.0.1")
     }
 }
@@ -161,12 +161,12 @@ struct World {
 
 /// A mail as its reader has it.
 #[derive(Clone, Debug)]
-pub struct Mail {
-    pub subject: String,
-    pub text: String,
-    pub html: String,
-    pub code: Option<String>,
-    pub link: Option<String>,
+pub(crate) struct Mail {
+    pub(crate) subject: String,
+    pub(crate) text: String,
+    pub(crate) html: String,
+    pub(crate) code: Option<String>,
+    pub(crate) link: Option<String>,
     key: String,
     to: String,
 }
@@ -180,37 +180,37 @@ impl Mail {
     }
 
     /// The code in it.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_else(|| panic!("there is no code in this mail:\n{}", self.text))
     }
 
     /// The path and query of the link in it.
-    pub fn link_path(&self) -> &str {
+    pub(crate) fn link_path(&self) -> &str {
         let link = self.link.as_deref().unwrap_or_else(|| panic!("there is no link in this mail:\n{}", self.text));
         link.strip_prefix(PUBLIC_URL).unwrap_or_else(|| panic!("{link} does not start with {PUBLIC_URL}"))
     }
 
     /// The token of the link in it.
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         self.link_path().split_once("token=").expect("a link has a token").1
     }
 }
 
 /// A challenge that was asked for, and its mail.
 #[derive(Debug)]
-pub struct Challenge {
-    pub id: String,
-    pub mail: Mail,
+pub(crate) struct Challenge {
+    pub(crate) id: String,
+    pub(crate) mail: Mail,
 }
 
 impl Challenge {
     /// The right code.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.mail.code()
     }
 
     /// A wrong code: another for each `n`.
-    pub fn wrong_code(&self, n: u32) -> String {
+    pub(crate) fn wrong_code(&self, n: u32) -> String {
         let right: u32 = self.code().parse().expect("a code is a number");
         format!("{:06}", (right + 1 + n) % 1_000_000)
     }
@@ -218,23 +218,23 @@ impl Challenge {
 
 /// What a client without cookies holds.
 #[derive(Clone, Debug)]
-pub struct Tokens {
-    pub access: String,
-    pub refresh: String,
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
 }
 
 impl Tokens {
     /// Reads the answer to a sign-in or a refresh.
-    pub fn of(answer: &Value) -> Self {
+    pub(crate) fn of(answer: &Value) -> Self {
         let text = |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned();
         Self { access: text("access_token"), refresh: text("refresh_token") }
     }
 }
 
 /// A running server. It ends when this is dropped.
-pub struct TestApp {
-    pub setup: Setup,
-    pub address: SocketAddr,
+pub(crate) struct TestApp {
+    pub(crate) setup: Setup,
+    pub(crate) address: SocketAddr,
     running: Option<Running>,
     admin: OnceCell<Client>,
     options: Options,
@@ -243,7 +243,7 @@ pub struct TestApp {
 
 impl TestApp {
     /// Starts a server on everything of its own.
-    pub async fn start(setup: Setup, options: Options) -> Self {
+    pub(crate) async fn start(setup: Setup, options: Options) -> Self {
         let directory = tempfile::Builder::new().prefix("gatepost-api.").tempdir().expect("a directory");
         let mut options = options.set("GATEPOST_DATA_DIR", directory.path().to_string_lossy());
         let mut world = World { database: None, redis: None, sink: None, directory, taken: Mutex::default() };
@@ -260,26 +260,25 @@ impl TestApp {
     }
 
     /// Starts another instance on the same database and Redis.
-    pub async fn beside(&self) -> Self {
+    pub(crate) async fn beside(&self) -> Self {
         Self::start_in(self.setup, self.options.clone(), self.world.clone()).await
     }
 
     /// Starts another instance on the same database and Redis with other settings.
-    pub async fn beside_with(&self, change: impl FnOnce(Options) -> Options) -> Self {
+    pub(crate) async fn beside_with(&self, change: impl FnOnce(Options) -> Options) -> Self {
         Self::start_in(self.setup, change(self.options.clone()), self.world.clone()).await
     }
 
     async fn start_in(setup: Setup, options: Options, world: Arc<World>) -> Self {
         let sources = Sources { file: None, environment: options.0.clone(), overrides: Vec::new() };
         let settings = Settings::load(&sources).expect("the settings of the test are right");
-        let app = App::build(settings).await.expect("the server can be built");
-        let running = app.start().expect("the server starts");
+        let running = App::start(settings).await.expect("the server starts");
         let address = running.address;
         Self { setup, address, running: Some(running), admin: OnceCell::new(), options, world }
     }
 
     /// Ends the server in good order: what it holds back is written.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
@@ -290,91 +289,86 @@ impl TestApp {
     }
 
     /// Lets time pass for this instance.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.running().clock.advance(by);
     }
 
     /// The server's time.
-    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+    pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.running().clock.now()
     }
 
     /// The database of [`Setup::Servers`].
-    pub fn database(&self) -> &TestDatabase {
+    pub(crate) fn database(&self) -> &TestDatabase {
         self.world.database.as_ref().expect("only with servers")
     }
 
     /// The Redis of [`Setup::Servers`].
-    pub fn redis(&self) -> &Redis {
+    pub(crate) fn redis(&self) -> &Redis {
         self.world.redis.as_ref().expect("only with servers")
     }
 
     /// Ends the Redis of [`Setup::Servers`] for good, with everything in it.
-    pub async fn kill_redis(&self) {
+    pub(crate) async fn kill_redis(&self) {
         let mut connection = self.redis().connection().await;
         // There is no answer but the end of the connection.
         let _ = redis::cmd("SHUTDOWN").arg("NOSAVE").exec_async(&mut connection).await;
     }
 
-    /// The SMTP server of [`Setup::Servers`].
-    pub fn sink(&self) -> &SmtpSink {
-        self.world.sink.as_ref().expect("only with servers")
-    }
-
     /// Where the embedded server keeps its files.
-    pub fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &std::path::Path {
         self.world.directory.path()
     }
 
     /// A browser that knows nothing yet: it keeps cookies and says where its writes come from.
-    pub fn browser(&self) -> Client {
+    pub(crate) fn browser(&self) -> Client {
         self.browser_as(FIREFOX)
     }
 
     /// A browser of another kind.
-    pub fn browser_as(&self, user_agent: &str) -> Client {
-        Client::new(self.address, user_agent).from_origin(PUBLIC_URL)
+    pub(crate) fn browser_as(&self, user_agent: &str) -> Client {
+        Client::new(self.address, user_agent).with_origin(PUBLIC_URL)
     }
 
     /// A program: it says nothing about where it comes from.
-    pub fn program(&self) -> Client {
+    pub(crate) fn program(&self) -> Client {
         Client::new(self.address, "acme-cli/1.0")
     }
 
     /// Asks for a code; gives the challenge's id.
-    pub async fn request_code(&self, email: &str) -> String {
+    pub(crate) async fn request_code(&self, email: &str) -> String {
         self.request_code_with(&self.program(), email).await
     }
 
     /// Asks for a code from `client`.
-    pub async fn request_code_with(&self, client: &Client, email: &str) -> String {
+    pub(crate) async fn request_code_with(&self, client: &Client, email: &str) -> String {
         let answer = client.post("/api/auth/otp/request", json!({ "email": email })).await.expect(202).json();
         answer["challenge_id"].as_str().expect("the answer names the challenge").to_owned()
     }
 
     /// Asks for a code and waits for its mail.
-    pub async fn challenge(&self, email: &str) -> Challenge {
+    pub(crate) async fn challenge(&self, email: &str) -> Challenge {
         self.challenge_with(&self.program(), email).await
     }
 
     /// As [`Self::challenge`], from `client`.
-    pub async fn challenge_with(&self, client: &Client, email: &str) -> Challenge {
+    pub(crate) async fn challenge_with(&self, client: &Client, email: &str) -> Challenge {
         let id = self.request_code_with(client, email).await;
         Challenge { id, mail: self.sign_in_mail_to(email).await }
     }
 
     /// Answers a challenge with a code.
-    pub async fn verify(&self, challenge_id: &str, code: &str) -> Answer {
+    pub(crate) async fn verify(&self, challenge_id: &str, code: &str) -> Answer {
         verify(&self.program(), challenge_id, code).await
     }
 
     /// Signs in a new browser.
-    pub async fn sign_in(&self, email: &str) -> Client {
+    pub(crate) async fn sign_in(&self, email: &str) -> Client {
         self.sign_in_with(self.browser(), email).await
     }
 
     /// Signs `client` in.
-    pub async fn sign_in_with(&self, client: Client, email: &str) -> Client {
+    pub(crate) async fn sign_in_with(&self, client: Client, email: &str) -> Client {
         let challenge = self.challenge_with(&client, email).await;
         let answer = verify(&client, &challenge.id, challenge.code()).await.expect(200).json();
         assert_eq!(answer["status"], "signed_in", "{answer}");
@@ -382,14 +376,14 @@ impl TestApp {
     }
 
     /// Signs in a program that keeps tokens.
-    pub async fn tokens(&self, email: &str) -> Tokens {
+    pub(crate) async fn tokens(&self, email: &str) -> Tokens {
         let challenge = self.challenge(email).await;
         let body = json!({ "challenge_id": challenge.id, "code": challenge.code(), "mode": "token" });
         Tokens::of(&self.program().post("/api/auth/otp/verify", body).await.expect(200).json())
     }
 
     /// Registers, proves the mailbox, and gives what the person is told.
-    pub async fn register(&self, email: &str, name: &str) -> Value {
+    pub(crate) async fn register(&self, email: &str, name: &str) -> Value {
         let body = json!({ "email": email, "name": name, "note": "It's me" });
         let issued = self.program().post("/api/auth/register", body).await.expect(202).json();
         let code = self.sign_in_mail_to(email).await;
@@ -397,36 +391,36 @@ impl TestApp {
     }
 
     /// [`ROOT`], signed in.
-    pub async fn admin(&self) -> &Client {
+    pub(crate) async fn admin(&self) -> &Client {
         self.admin.get_or_init(|| self.sign_in(ROOT)).await
     }
 
     /// Lets the admin decide about an account.
-    pub async fn decide(&self, email: &str, action: &str) -> Answer {
+    pub(crate) async fn decide(&self, email: &str, action: &str) -> Answer {
         let id = self.user_id(email).await;
         self.admin().await.post(&format!("/api/admin/users/{id}/{action}"), json!({})).await
     }
 
     /// Lets the admin approve an account.
-    pub async fn approve(&self, email: &str) {
+    pub(crate) async fn approve(&self, email: &str) {
         self.decide(email, "approve").await.expect(200);
     }
 
     /// The id of an account.
-    pub async fn user_id(&self, email: &str) -> String {
+    pub(crate) async fn user_id(&self, email: &str) -> String {
         let email = EmailAddress::parse(email).expect("an address");
         let user = self.running().auth.user_by_email(&email).await.expect("the database answers");
         user.unwrap_or_else(|| panic!("{email} has no account")).id.to_string()
     }
 
     /// Whether a mailbox has an account.
-    pub async fn has_account(&self, email: &str) -> bool {
+    pub(crate) async fn has_account(&self, email: &str) -> bool {
         let email = EmailAddress::parse(email).expect("an address");
         self.running().auth.user_by_email(&email).await.expect("the database answers").is_some()
     }
 
     /// Makes an approved account without the mails of a sign-in. It is invited.
-    pub async fn invite(&self, email: &str) {
+    pub(crate) async fn invite(&self, email: &str) {
         let email = EmailAddress::parse(email).expect("an address");
         let origin = Origin {
             address: std::net::IpAddr::from([127, 0, 0, 1]),
@@ -439,17 +433,17 @@ impl TestApp {
     }
 
     /// Waits for the oldest mail to `email` that was not taken before.
-    pub async fn mail_to(&self, email: &str) -> Mail {
+    pub(crate) async fn mail_to(&self, email: &str) -> Mail {
         self.take_mail(email, "any", |_| true).await
     }
 
     /// Waits for the oldest mail with a code or link.
-    pub async fn sign_in_mail_to(&self, email: &str) -> Mail {
+    pub(crate) async fn sign_in_mail_to(&self, email: &str) -> Mail {
         self.take_mail(email, "a code or link", |mail| mail.code.is_some() || mail.link.is_some()).await
     }
 
     /// Waits for the oldest mail whose subject contains `subject`.
-    pub async fn mail_about(&self, email: &str, subject: &str) -> Mail {
+    pub(crate) async fn mail_about(&self, email: &str, subject: &str) -> Mail {
         self.take_mail(email, subject, |mail| mail.subject.contains(subject)).await
     }
 
@@ -463,14 +457,14 @@ impl TestApp {
     }
 
     /// Every mail to `email` so far, oldest first, taken or not.
-    pub async fn mails_to(&self, email: &str) -> Vec<Mail> {
+    pub(crate) async fn mails_to(&self, email: &str) -> Vec<Mail> {
         let mut mails = self.mails().await;
         mails.retain(|mail| mail.to.eq_ignore_ascii_case(email));
         mails
     }
 
     /// Every mail so far, oldest first.
-    pub async fn mails(&self) -> Vec<Mail> {
+    pub(crate) async fn mails(&self) -> Vec<Mail> {
         if let Some(sink) = &self.world.sink {
             return sink
                 .messages()
@@ -508,6 +502,6 @@ impl Drop for TestApp {
 }
 
 /// Answers a challenge from `client`.
-pub async fn verify(client: &Client, challenge_id: &str, code: &str) -> Answer {
+pub(crate) async fn verify(client: &Client, challenge_id: &str, code: &str) -> Answer {
     client.post("/api/auth/otp/verify", json!({ "challenge_id": challenge_id, "code": code })).await
 }

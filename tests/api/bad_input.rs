@@ -182,7 +182,8 @@ on_both_setups! {
                     ("application/x-www-form-urlencoded", ["application/json", "text/plain", "multipart/form-data"])
                 };
                 for other in others {
-                    send(admin, method, path, Some(other), b"a=b".to_vec()).await
+                    send(admin, method, path, Some(other), b"a=b".to_vec())
+                        .await
                         .expect_problem(415, "unsupported_media_type");
                 }
                 for odd in ["", "/", "application/json; charset=\"", "json", ";;;", "application/jsonx"] {
@@ -201,13 +202,54 @@ on_both_setups! {
         let (long, longer) = ("a".repeat(10_000), format!("{}@example.com", "a".repeat(65)));
         let labels = format!("a@{}com", "b.".repeat(200));
         for address in [
-            "", " ", "@", "a", "a@", "@b", "a@b@c", "a b@example.com", "a@exa mple.com", "a@b..c", "a@.example.com",
-            "a@example.com.", "a@-example.com", ".a@example.com", "a..b@example.com", "a@example.com\u{0}", "\u{0}@b.c",
-            "a\r\nBcc: b@example.com", "a@example.com\r\nDATA", "<a@example.com>", "A <a@example.com>", "a@example.com,b@example.com",
-            "\"a b\"@example.com", "\"\\\"\"@example.com", "a@[127.0.0.1]", "a@[IPv6:::1]", "a@127.0.0.1", "a@localhost", "☃@☃.example",
-            "a@xn--", "a@xn--0", "a@ex\u{ad}ample.com", "\u{202e}a@example.com", "a@example.com\u{200b}", "ａ@example.com", "a@①.com",
-            "a@\u{fdfa}.com", "%00@example.com", "a%b@example.com", "a'--@example.com", "';DROP TABLE users;--@example.com",
-            "{{7*7}}@example.com", "<script>@example.com", "../../etc/passwd@example.com", "\u{1f600}@example.com", &long, &longer, &labels,
+            "",
+            " ",
+            "@",
+            "a",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@example.com",
+            "a@exa mple.com",
+            "a@b..c",
+            "a@.example.com",
+            "a@example.com.",
+            "a@-example.com",
+            ".a@example.com",
+            "a..b@example.com",
+            "a@example.com\u{0}",
+            "\u{0}@b.c",
+            "a\r\nBcc: b@example.com",
+            "a@example.com\r\nDATA",
+            "<a@example.com>",
+            "A <a@example.com>",
+            "a@example.com,b@example.com",
+            "\"a b\"@example.com",
+            "\"\\\"\"@example.com",
+            "a@[127.0.0.1]",
+            "a@[IPv6:::1]",
+            "a@127.0.0.1",
+            "a@localhost",
+            "☃@☃.example",
+            "a@xn--",
+            "a@xn--0",
+            "a@ex\u{ad}ample.com",
+            "\u{202e}a@example.com",
+            "a@example.com\u{200b}",
+            "ａ@example.com",
+            "a@①.com",
+            "a@\u{fdfa}.com",
+            "%00@example.com",
+            "a%b@example.com",
+            "a'--@example.com",
+            "';DROP TABLE users;--@example.com",
+            "{{7*7}}@example.com",
+            "<script>@example.com",
+            "../../etc/passwd@example.com",
+            "\u{1f600}@example.com",
+            &long,
+            &longer,
+            &labels,
         ] {
             for (path, body) in [
                 ("/api/auth/otp/request", json!({ "email": address })),
@@ -246,10 +288,17 @@ on_both_setups! {
                 expect_refusal(&admin.send(request).await, &path);
             }
             for path in [
-                format!("/login/code?challenge={id}"), format!("/login/link?token={id}"), format!("/login?next={id}"),
-                format!("/account?notice={id}"), format!("/admin?status={id}&cursor={id}&limit={id}&search={id}"),
-                format!("/api/admin/users?search={id}"), format!("/api/admin/users?limit={id}&status={id}"), format!("/pending?status={id}"),
-                format!("/dev/mail?id={id}"), format!("/health?{id}"), format!("/?{id}={id}&&&=&"),
+                format!("/login/code?challenge={id}"),
+                format!("/login/link?token={id}"),
+                format!("/login?next={id}"),
+                format!("/account?notice={id}"),
+                format!("/admin?status={id}&cursor={id}&limit={id}&search={id}"),
+                format!("/api/admin/users?search={id}"),
+                format!("/api/admin/users?limit={id}&status={id}"),
+                format!("/pending?status={id}"),
+                format!("/dev/mail?id={id}"),
+                format!("/health?{id}"),
+                format!("/?{id}={id}&&&=&"),
             ] {
                 expect_no_fault(&admin.get(&path).await, &path);
                 expect_no_fault(&app.browser().page(&path).await, &path);
@@ -270,8 +319,25 @@ on_both_setups! {
             }
         }
         for path in [
-            "/nowhere", "/api", "/api/", "/api/auth", "/API/auth/validate", "/api/auth/validate/", "//", "/login/", "/.git/config", "/..%2f",
-            "/%", "/%00", "/%ff%fe", "/login%00", "/\u{e4}", &format!("/{}", "x".repeat(8000)), "/assets/", "/assets/../Cargo.toml", "/docs/x",
+            "/nowhere",
+            "/api",
+            "/api/",
+            "/api/auth",
+            "/API/auth/validate",
+            "/api/auth/validate/",
+            "//",
+            "/login/",
+            "/.git/config",
+            "/..%2f",
+            "/%",
+            "/%00",
+            "/%ff%fe",
+            "/login%00",
+            "/\u{e4}",
+            &format!("/{}", "x".repeat(8000)),
+            "/assets/",
+            "/assets/../Cargo.toml",
+            "/docs/x",
         ] {
             for method in [Method::GET, Method::POST, Method::DELETE] {
                 let answer = browser.send(browser.request(method, path)).await;
@@ -284,30 +350,66 @@ on_both_setups! {
 
     async fn absurd_headers_do_no_harm(app: TestApp = Options::without_limits().behind_a_proxy()) {
         let browser = app.admin().await;
-        let junk: [&[u8]; 7] = [b"", b"\xff\xfe\xfd", b"\xc3\xa4 \xf0\x9f\x98\x80", b",,,;;;===", b"\"", &[b'x'; 6000], b"\t \t"];
+        let junk: [&[u8]; 7] =
+            [b"", b"\xff\xfe\xfd", b"\xc3\xa4 \xf0\x9f\x98\x80", b",,,;;;===", b"\"", &[b'x'; 6000], b"\t \t"];
         for name in [
-            "authorization", "cookie", "user-agent", "accept", "accept-language", "accept-encoding", "origin", "referer",
-            "sec-fetch-site", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-method",
-            "x-forwarded-uri", "x-request-id", "if-none-match", "range", "traceparent",
+            "authorization",
+            "cookie",
+            "user-agent",
+            "accept",
+            "accept-language",
+            "accept-encoding",
+            "origin",
+            "referer",
+            "sec-fetch-site",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-forwarded-method",
+            "x-forwarded-uri",
+            "x-request-id",
+            "if-none-match",
+            "range",
+            "traceparent",
         ] {
             for value in junk {
                 let what = format!("{name}: {}", String::from_utf8_lossy(value));
                 for (method, path) in [
-                    (Method::GET, "/api/auth/validate"), (Method::GET, "/forward-auth"), (Method::GET, "/login"),
-                    (Method::GET, "/account"), (Method::POST, "/api/auth/otp/request"), (Method::PUT, "/api/profile"),
+                    (Method::GET, "/api/auth/validate"),
+                    (Method::GET, "/forward-auth"),
+                    (Method::GET, "/login"),
+                    (Method::GET, "/account"),
+                    (Method::POST, "/api/auth/otp/request"),
+                    (Method::PUT, "/api/profile"),
                 ] {
                     let request = browser.request(method, path).header(name, HeaderValue::from_bytes(value).unwrap());
                     expect_no_fault(&browser.send(request.json(&json!({}))).await, &format!("{path}, {what}"));
                 }
             }
         }
-        for token in ["Bearer", "Bearer ", "bearer x y z", "Bearer a.b.c", "Bearer ..", "Digest x", "Bearer gps_", ": x"] {
+        for token in
+            ["Bearer", "Bearer ", "bearer x y z", "Bearer a.b.c", "Bearer ..", "Digest x", "Bearer gps_", ": x"]
+        {
             let answer = app.program().with("authorization", token).validate().await;
             answer.expect_problem(401, "unauthorized");
         }
-        for cookie in ["gatepost_session", "gatepost_session=", "gatepost_session=;;;", "=", "gatepost_session=\"", "a=b; gatepost_flow=%00"] {
+        for cookie in [
+            "gatepost_session",
+            "gatepost_session=",
+            "gatepost_session=;;;",
+            "=",
+            "gatepost_session=\"",
+            "a=b; gatepost_flow=%00",
+        ] {
             app.program().with("cookie", cookie).validate().await.expect_problem(401, "unauthorized");
-            expect_no_fault(&app.program().with("cookie", cookie).with("origin", PUBLIC_URL).form("/login", &[("email", "a@example.com")]).await, cookie);
+            expect_no_fault(
+                &app.program()
+                    .with("cookie", cookie)
+                    .with("origin", PUBLIC_URL)
+                    .form("/login", &[("email", "a@example.com")])
+                    .await,
+                cookie,
+            );
         }
         assert!(browser.is_signed_in().await);
         expect_still_serving(&app).await;

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::app::{Options, TestApp};
+use crate::app::Options;
 use crate::client::{Answer, Client};
 
 const ADA: &str = "ada@example.com";
@@ -112,7 +112,10 @@ on_both_setups! {
         let sent = ask(&browser, "GET", ("https", "app.example.com", "/reports?year=2031"), BROWSERS_ACCEPT).await;
         let login = Url::parse(sent.location()).unwrap();
         let page = browser.page(&format!("/login?{}", login.query().unwrap())).await.expect_page(200);
-        assert!(page.header("content-security-policy").unwrap().contains("https://app.example.com"), "the form may lead there");
+        assert!(
+            page.header("content-security-policy").unwrap().contains("https://app.example.com"),
+            "the form may lead there"
+        );
         let asked = browser.form("/login", &[("email", ADA), ("next", wanted)]).await.expect(303);
         let query = Url::parse(&format!("http://x{}", asked.location())).unwrap();
         let challenge = query.query_pairs().find(|(name, _)| name == "challenge").unwrap().1.into_owned();

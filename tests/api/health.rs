@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{ROOT, SOON, Setup, TestApp};
+use crate::app::{ROOT, SOON, Setup};
 use crate::support::eventually;
 
 on_both_setups! {
@@ -68,8 +68,14 @@ on_both_setups! {
 
     async fn the_api_is_described(app: TestApp) {
         let document = app.program().get("/openapi.json").await.expect(200).json();
-        assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
-        for path in ["/api/auth/otp/request", "/api/auth/validate", "/api/sessions/{id}", "/forward-auth", "/health/ready"] {
+        assert!(
+            document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")),
+            "{}",
+            document["openapi"]
+        );
+        for path in
+            ["/api/auth/otp/request", "/api/auth/validate", "/api/sessions/{id}", "/forward-auth", "/health/ready"]
+        {
             assert!(document["paths"][path].is_object(), "{path}");
         }
         let page = app.browser().page("/docs").await.expect_page(200);
@@ -82,8 +88,18 @@ on_both_setups! {
 
     async fn head_is_get_without_the_body(app: TestApp) {
         for path in [
-            "/health", "/health/live", "/health/ready", "/health/cache", "/metrics", "/openapi.json", "/docs", "/login",
-            "/.well-known/jwks.json", "/register", "/signed-out", "/assets/favicon.svg",
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/health/cache",
+            "/metrics",
+            "/openapi.json",
+            "/docs",
+            "/login",
+            "/.well-known/jwks.json",
+            "/register",
+            "/signed-out",
+            "/assets/favicon.svg",
         ] {
             let (head, get) = (app.program().head(path).await.expect(200), app.program().get(path).await.expect(200));
             assert_eq!((head.body.as_str(), head.header("content-type")), ("", get.header("content-type")), "{path}");
@@ -109,7 +125,8 @@ on_both_setups! {
         assert_eq!((&mail["to"], &mail["kind"]), (&json!(ROOT), &json!("sign_in")));
         let code = app.mails_to(ROOT).await[0].code().to_owned();
         assert!(app.browser().page("/dev/mail").await.expect_page(200).body.contains(&code));
-        let html = app.program().get(&format!("/dev/mail/messages/{}/html", mail["id"].as_str().unwrap())).await.expect(200);
+        let html =
+            app.program().get(&format!("/dev/mail/messages/{}/html", mail["id"].as_str().unwrap())).await.expect(200);
         assert!(html.header("content-security-policy").unwrap().contains("sandbox"));
         app.program().get(paths[2]).await.expect_problem(404, "not_found");
     }
@@ -118,8 +135,18 @@ on_both_setups! {
         let mut ids = std::collections::HashSet::new();
         let (program, browser) = (app.program(), app.browser());
         for path in [
-            "/", "/health", "/metrics", "/login", "/account", "/nowhere", "/api/auth/validate", "/api/auth/login",
-            "/assets/favicon.svg", "/favicon.ico", "/forward-auth", "/docs",
+            "/",
+            "/health",
+            "/metrics",
+            "/login",
+            "/account",
+            "/nowhere",
+            "/api/auth/validate",
+            "/api/auth/login",
+            "/assets/favicon.svg",
+            "/favicon.ico",
+            "/forward-auth",
+            "/docs",
         ] {
             for answer in [program.get(path).await, browser.page(path).await, browser.form(path, &[]).await] {
                 assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");

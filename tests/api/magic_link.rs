@@ -134,7 +134,7 @@ on_both_setups! {
     async fn the_button_works_on_this_sites_page_only(app: TestApp) {
         let challenge = app.challenge(ADA).await;
         let fields = [("token", challenge.mail.token())];
-        let foreign = app.browser().from_origin("https://evil.example").form("/login/link", &fields).await.expect(403);
+        let foreign = app.browser().with_origin("https://evil.example").form("/login/link", &fields).await.expect(403);
         assert!(foreign.set_cookie("gatepost_session").is_none());
         app.program().form("/login/link", &fields).await.expect(403);
         answer(&app.program(), challenge.mail.token()).await.expect(200);

@@ -1,4 +1,4 @@
-//! The API and the pages as their users meet them: a whole server in process, spoken to over HTTP, once on SQLite alone
+//! The API and the pages as their users meet them: a whole server in process, spoken to over HTTP, once on `SQLite` alone
 //! and once on Postgres, Redis and an SMTP server.
 //!
 //! `app` starts servers and reads their mails, `client` speaks to them; every other file is named after the part of
@@ -19,6 +19,7 @@ mod cross_site;
 mod enumeration;
 mod forward_auth;
 mod health;
+mod hosts;
 mod leaving;
 mod limits;
 mod magic_link;
@@ -27,6 +28,7 @@ mod otp;
 mod pages;
 mod password;
 mod profile;
+mod races;
 mod register;
 mod secrets;
 mod session;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::{CHROME, Options, PUBLIC_URL, ROOT, Setup, TestApp};
+use crate::app::{CHROME, Options, PUBLIC_URL, ROOT, Setup};
 use crate::client::{Answer, Client};
 
 const ADA: &str = "ada@example.com";
@@ -72,7 +72,11 @@ on_both_setups! {
             let again = Form::of(&code, "/login/code").set("code", wrong).submit(&browser).await;
             let status = if wrong.len() == 6 && wrong != "abcdef" { 401 } else { 400 };
             let again = again.expect_page(status);
-            assert_eq!(Form::of(&again, "/login/code").fields, Form::of(&code, "/login/code").fields, "the flow is kept");
+            assert_eq!(
+                Form::of(&again, "/login/code").fields,
+                Form::of(&code, "/login/code").fields,
+                "the flow is kept"
+            );
             assert!(again.body.contains(r#"role="alert""#));
         }
         let spaced = format!(" {} {} ", &right[..3], &right[3..]);
@@ -107,7 +111,8 @@ on_both_setups! {
 
     async fn only_the_browser_that_asked_sees_the_address(app: TestApp) {
         let browser = app.browser();
-        let asked = Form::of(&browser.page("/login").await, "/login").set("email", ADA).submit(&browser).await.expect(303);
+        let asked =
+            Form::of(&browser.page("/login").await, "/login").set("email", ADA).submit(&browser).await.expect(303);
         let flow = asked.set_cookie("gatepost_flow").expect("the browser is remembered");
         assert!(flow.contains("HttpOnly") && flow.contains("SameSite=Lax"), "{flow}");
         let theirs = app.browser().page(asked.location()).await.expect_page(200);
@@ -138,7 +143,8 @@ on_both_setups! {
     async fn who_registers_waits_and_is_let_in_by_a_form(app: TestApp = Options::registration("approval").unlimited()) {
         let browser = app.browser();
         let page = browser.page("/register").await.expect_page(200);
-        let wrong = Form::of(&page, "/register").set("email", "ada").set("name", "").submit(&browser).await.expect_page(400);
+        let wrong =
+            Form::of(&page, "/register").set("email", "ada").set("name", "").submit(&browser).await.expect_page(400);
         assert!(wrong.body.contains(r#"value="ada""#) && wrong.body.contains("aria-invalid"), "what was typed is kept");
         let form = Form::of(&wrong, "/register").set("email", ADA).set("name", "Ada <b>").set("note", "I'm <i>new");
         let code = follow(&browser, form.submit(&browser).await).await.expect_page(200);
@@ -169,8 +175,12 @@ on_both_setups! {
         let act = |action: &str| format!("/admin/users/{id}/{action}");
         let mut page = admin.page("/admin?status=all&search=ada").await.expect_page(200);
         for (action, told) in [
-            ("reject", "Rejected."), ("approve", "Approved."), ("promote", "They are an admin now."),
-            ("demote", "no longer an admin"), ("ban", "Banned,"), ("unban", "The ban is lifted."),
+            ("reject", "Rejected."),
+            ("approve", "Approved."),
+            ("promote", "They are an admin now."),
+            ("demote", "no longer an admin"),
+            ("ban", "Banned,"),
+            ("unban", "The ban is lifted."),
         ] {
             let done = Form::of(&page, &act(action)).submit(admin).await;
             assert!(done.location().starts_with("/admin?status=all&search=ada&notice="), "{}", done.location());
@@ -206,10 +216,16 @@ on_both_setups! {
         let saved = profile(&page).submit(&browser).await.expect_redirect("/account?notice=saved");
         let page = follow(&browser, saved).await.expect_page(200);
         assert!(page.body.contains("Your profile is saved."));
-        let of = |name: &str| Form::of(&page, "/account/profile").fields.into_iter().find(|(field, _)| field == name).unwrap().1;
-        assert_eq!((of("name"), of("username"), of("phone")), ("Ada \"L\"".into(), "ada".into(), "+49301234567".into()));
+        let of = |name: &str| {
+            Form::of(&page, "/account/profile").fields.into_iter().find(|(field, _)| field == name).unwrap().1
+        };
+        assert_eq!(
+            (of("name"), of("username"), of("phone")),
+            ("Ada \"L\"".into(), "ada".into(), "+49301234567".into())
+        );
         assert!(page.body.contains(r#"value="de" lang="de" selected"#));
-        let wrong = profile(&page).set("username", "1").set("phone", "nonsense").submit(&browser).await.expect_page(400);
+        let wrong =
+            profile(&page).set("username", "1").set("phone", "nonsense").submit(&browser).await.expect_page(400);
         assert!(wrong.body.contains(r#"value="nonsense""#) && wrong.body.contains("aria-invalid"));
         profile(&page).set("username", "").submit(&browser).await.expect_redirect("/account?notice=saved");
         assert!(browser.get("/api/auth/me").await.json()["username"].is_null());
@@ -220,7 +236,10 @@ on_both_setups! {
         assert!(!other.is_signed_in().await);
         let other = app.sign_in_with(other, ADA).await;
         let page = browser.page("/account").await;
-        Form::of(&page, "/account/sessions/end-others").submit(&browser).await.expect_redirect("/account?notice=others-ended");
+        Form::of(&page, "/account/sessions/end-others")
+            .submit(&browser)
+            .await
+            .expect_redirect("/account?notice=others-ended");
         assert!(!other.is_signed_in().await && browser.is_signed_in().await);
         let left = Form::of(&page, "/logout").submit(&browser).await;
         assert!(left.set_cookie("gatepost_session").is_some());
@@ -250,7 +269,14 @@ on_both_setups! {
     }
 
     async fn no_page_sends_a_browser_to_another_site(app: TestApp = Options::without_limits()) {
-        for next in ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/%0d%0aX: y", "\t//evil.example"] {
+        for next in [
+            "https://evil.example/",
+            "//evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "/%0d%0aX: y",
+            "\t//evil.example",
+        ] {
             let browser = app.browser();
             let query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
             let login = browser.page(&format!("/login?next={query}")).await.expect_page(200);
@@ -260,7 +286,8 @@ on_both_setups! {
             let asked = Form::of(&login, "/login").set("email", ADA).set("next", next).submit(&browser).await;
             let code = follow(&browser, asked).await.expect_page(200);
             let mail = app.sign_in_mail_to(ADA).await;
-            let entered = Form::of(&code, "/login/code").set("code", mail.code()).set("next", next).submit(&browser).await;
+            let entered =
+                Form::of(&code, "/login/code").set("code", mail.code()).set("next", next).submit(&browser).await;
             let expected = if next.starts_with("/%") { next } else { "/account" };
             assert_eq!(entered.expect(303).location(), expected);
             let again = browser.page(&format!("/login?next={query}")).await.expect(303);
@@ -287,9 +314,12 @@ on_both_setups! {
         browser.page("/api/nowhere").await.expect_problem(404, "not_found");
         browser.page("/api/auth/validate").await.expect_problem(401, "unauthorized");
         program.get("/account").await.expect_problem(401, "unauthorized");
-        let wrong = browser.send(browser.request(reqwest::Method::DELETE, "/login").header("accept", "text/html")).await;
+        let wrong =
+            browser.send(browser.request(reqwest::Method::DELETE, "/login").header("accept", "text/html")).await;
         let wrong = wrong.expect_page(405);
-        assert!(wrong.body.contains("method_not_allowed") && wrong.body.contains(wrong.header("x-request-id").unwrap()));
+        assert!(
+            wrong.body.contains("method_not_allowed") && wrong.body.contains(wrong.header("x-request-id").unwrap())
+        );
         browser.form("/account/profile", &[("name", "x")]).await.expect_redirect("/login");
         browser.page("/register").await.expect_redirect("/login");
         browser.page("/admin/approvals/nonsense").await.expect_redirect("/login?next=%2Fadmin%2Fapprovals%2Fnonsense");
@@ -303,11 +333,22 @@ on_both_setups! {
         let code = browser.form("/login", &[("email", ADA)]).await.expect(303).location().to_owned();
         let link = app.sign_in_mail_to(ADA).await.link_path().to_owned();
         let mut pages = vec![
-            browser.page("/login").await, browser.form("/login", &[("email", "x")]).await, browser.page(&code).await,
-            browser.page(&link).await, browser.page("/login/link?token=x").await, browser.page("/register").await,
-            browser.page("/pending").await, browser.page("/pending?status=rejected").await, browser.page("/signed-out").await,
-            browser.page("/docs").await, browser.page("/nowhere").await, admin.page("/account").await, admin.page("/admin").await,
-            admin.page("/admin?status=all").await, admin.page(&format!("/admin/approvals/{id}")).await, admin.page("/nowhere").await,
+            browser.page("/login").await,
+            browser.form("/login", &[("email", "x")]).await,
+            browser.page(&code).await,
+            browser.page(&link).await,
+            browser.page("/login/link?token=x").await,
+            browser.page("/register").await,
+            browser.page("/pending").await,
+            browser.page("/pending?status=rejected").await,
+            browser.page("/signed-out").await,
+            browser.page("/docs").await,
+            browser.page("/nowhere").await,
+            admin.page("/account").await,
+            admin.page("/admin").await,
+            admin.page("/admin?status=all").await,
+            admin.page(&format!("/admin/approvals/{id}")).await,
+            admin.page("/nowhere").await,
         ];
         if app.setup == Setup::Embedded {
             pages.push(browser.page("/dev/mail").await);
@@ -316,13 +357,25 @@ on_both_setups! {
             let status = page.status;
             let page = page.expect_page(status);
             let policy = page.header("content-security-policy").expect("a policy");
-            for directive in ["default-src 'none'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+            for directive in [
+                "default-src 'none'",
+                "style-src 'self'",
+                "form-action 'self'",
+                "base-uri 'none'",
+                "frame-ancestors 'none'",
+            ] {
                 assert!(policy.contains(directive), "page {n}: {policy}");
             }
-            assert!(!policy.contains("unsafe") && !policy.contains("script-src") && !policy.contains('*'), "page {n}: {policy}");
+            assert!(
+                !policy.contains("unsafe") && !policy.contains("script-src") && !policy.contains('*'),
+                "page {n}: {policy}"
+            );
             for (name, value) in [
-                ("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("referrer-policy", "same-origin"),
-                ("cross-origin-opener-policy", "same-origin"), ("cache-control", "no-store"),
+                ("x-content-type-options", "nosniff"),
+                ("x-frame-options", "DENY"),
+                ("referrer-policy", "same-origin"),
+                ("cross-origin-opener-policy", "same-origin"),
+                ("cache-control", "no-store"),
             ] {
                 assert_eq!(page.header(name), Some(value), "page {n}: {name}");
             }
@@ -330,7 +383,12 @@ on_both_setups! {
             for inline in ["<script", "<style", " style=", " onclick=", " onload=", "javascript:", "//cdn."] {
                 assert!(!html.contains(inline), "page {n} has {inline}");
             }
-            assert!(html.trim_start().starts_with("<!doctype html>") && html.contains("<title>") && html.contains("lang=\"en\""), "page {n}");
+            assert!(
+                html.trim_start().starts_with("<!doctype html>")
+                    && html.contains("<title>")
+                    && html.contains("lang=\"en\""),
+                "page {n}"
+            );
             let sheet = page.body.split(r#"rel="stylesheet" href=""#).nth(1).and_then(|rest| rest.split('"').next());
             let sheet = sheet.expect("a stylesheet").replace("&#x2f;", "/");
             let sheet = browser.get(&sheet).await.expect(200);

@@ -77,7 +77,8 @@ on_both_setups! {
 
     async fn a_weak_password_is_refused(app: TestApp = passwords()) {
         let browser = app.sign_in(ADA).await;
-        for weak in ["elevenchars", "aaaaaaaaaaaaaaaa", "AaAaAaAaAaAaAa", ADA, "ADA@example.com!", &"long".repeat(300)] {
+        for weak in ["elevenchars", "aaaaaaaaaaaaaaaa", "AaAaAaAaAaAaAa", ADA, "ADA@example.com!", &"long".repeat(300)]
+        {
             let problem = change(&browser, None, weak).await.expect_wrong_fields(&["new"]);
             assert_eq!(problem["errors"][0]["code"], "weak_password");
             assert!(!problem.to_string().contains(weak), "the answer repeats the password");

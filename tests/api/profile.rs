@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{Options, PROMISED, TestApp};
+use crate::app::{Options, PROMISED};
 use crate::client::Client;
 use crate::support::eventually;
 
@@ -56,7 +56,11 @@ on_both_setups! {
             assert_eq!(update(&browser, json!({ "phone": nothing })).await["phone"], Value::Null);
         }
         let name = update(&browser, json!({ "name": "Ada" })).await;
-        assert_eq!(update(&browser, json!({ "name": null })).await["name"], name["name"], "a name is not removed by null");
+        assert_eq!(
+            update(&browser, json!({ "name": null })).await["name"],
+            name["name"],
+            "a name is not removed by null"
+        );
         assert_eq!(update(&browser, json!({ "name": "" })).await["name"], "");
     }
 
@@ -87,8 +91,12 @@ on_both_setups! {
         let (ada, bob) = (app.sign_in(ADA).await, app.sign_in("bob@example.com").await);
         update(&ada, json!({ "username": "ada", "phone": "+49301234567" })).await;
         for (field, value) in [("username", "ADA"), ("phone", "+49 30 1234567")] {
-            let problem = bob.put("/api/profile", json!({ field: value, "name": "Bob" })).await.expect_problem(409, "taken");
-            assert_eq!((&problem["errors"][0]["field"], &problem["errors"][0]["code"]), (&json!(field), &json!("taken")));
+            let problem =
+                bob.put("/api/profile", json!({ field: value, "name": "Bob" })).await.expect_problem(409, "taken");
+            assert_eq!(
+                (&problem["errors"][0]["field"], &problem["errors"][0]["code"]),
+                (&json!(field), &json!("taken"))
+            );
         }
         assert_ne!(bob.get("/api/auth/me").await.json()["name"], "Bob", "half of a change was made");
         update(&ada, json!({ "username": "ada", "phone": "+49301234567" })).await;

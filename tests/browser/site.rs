@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::SOON;
-use crate::support::{eventually, free_port};
+use crate::support::eventually;
 
 /// The admin that the settings name.
 pub(crate) const ADMIN: &str = "admin@example.com";
@@ -67,10 +67,8 @@ impl Site {
     /// A server with these settings; by default an admin looks at each new account.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        // Mails and cookies name the port, so it is chosen before anything is built.
-        let bind = format!("127.0.0.1:{}", free_port());
         let mut environment = BTreeMap::from([
-            ("GATEPOST_BIND".to_owned(), bind.clone()),
+            ("GATEPOST_BIND".to_owned(), "127.0.0.1:0".to_owned()),
             ("GATEPOST_DATA_DIR".to_owned(), data.path().display().to_string()),
             ("GATEPOST_ADMINS".to_owned(), ADMIN.to_owned()),
             ("GATEPOST_WORKERS".to_owned(), "1".to_owned()),
@@ -78,15 +76,9 @@ impl Site {
         ]);
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let settings = Settings::load(&Sources { file: None, environment, overrides: Vec::new() });
-        let app = App::build(settings.unwrap()).await.unwrap();
+        let running = App::start(settings.unwrap()).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
-            url: format!("http://{bind}"),
-            running: app.start().unwrap(),
-            http,
-            taken: Mutex::default(),
-            _data: data,
-        }
+        Self { url: format!("http://{}", running.address), running, http, taken: Mutex::default(), _data: data }
     }
 
     /// The first mail of this kind to `to` that no call has given yet; waits for it.

@@ -81,7 +81,7 @@ fn render(content: &MailContent) -> Rendered {
 }
 
 fn sign_in() -> MailContent {
-    MailContent::SignIn { challenge_id: challenge(&keys()).id, requested: requested() }
+    MailContent::SignIn { challenge_id: challenge(&keys()).id, requested: requested(), deliver: true }
 }
 
 fn notice(email: &str, name: &str, note: &str) -> MailContent {
@@ -168,7 +168,7 @@ fn html_shows_what_people_wrote_and_runs_none_of_it() {
         MailContent::AccountApproved { name: evil.to_owned(), note: evil.to_owned() },
         MailContent::Invitation { inviter: evil.to_owned(), name: evil.to_owned() },
         MailContent::SecurityNotice { event: SecurityEvent::PasswordChanged, requested: device() },
-        MailContent::SignIn { challenge_id: challenge(&keys()).id, requested: device() },
+        MailContent::SignIn { challenge_id: challenge(&keys()).id, requested: device(), deliver: true },
     ];
     for content in contents {
         let Rendered { subject, html, .. } = render(&content);

@@ -160,7 +160,7 @@ impl Rig {
     pub(crate) async fn commit_for(&self, email: &str, lifetime: TimeDelta) -> NewMail {
         let challenge = self.challenge(email, lifetime);
         query!(&self.database, challenges::insert(&challenge));
-        let content = MailContent::SignIn { challenge_id: challenge.id, requested: self.requested() };
+        let content = MailContent::SignIn { challenge_id: challenge.id, requested: self.requested(), deliver: true };
         let mail = self.compose(&content, email, challenge.expires_at);
         query!(&self.database, outbox::insert(&mail));
         mail

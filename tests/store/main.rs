@@ -1,4 +1,10 @@
-//! The queries, against Postgres and SQLite alike: each body below is compiled and run once for either.
+//! The queries, against Postgres and `SQLite` alike: each body below is compiled and run once for either.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy's exceptions for tests cover only #[test] functions"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -99,6 +105,7 @@ macro_rules! on_both_databases {
             use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[allow(unused_variables, reason = "not every test needs both")]
                 async fn $name() {
                     #[allow(unused_imports, reason = "not every test asks a query")]
                     use gatepost::store::postgres as $q;
@@ -115,6 +122,7 @@ macro_rules! on_both_databases {
             use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[allow(unused_variables, reason = "not every test needs both")]
                 async fn $name() {
                     #[allow(unused_imports, reason = "not every test asks a query")]
                     use gatepost::store::sqlite as $q;
@@ -131,18 +139,18 @@ macro_rules! on_both_databases {
 }
 
 on_both_databases! {
-    async fn migrations_run_once_and_are_then_current(database, _pool, _q) {
+    async fn migrations_run_once_and_are_then_current(database, pool, q) {
         assert!(database.is_migrated().await.unwrap());
         assert!(database.migrate().await.unwrap().is_empty());
     }
 
-    async fn the_clock_is_set_by_the_databases(database, _pool, _q) {
+    async fn the_clock_is_set_by_the_databases(database, pool, q) {
         let clock = Clock::system();
         database.align(&clock).await.unwrap();
         assert!((clock.now() - now()).abs() < TimeDelta::seconds(5));
     }
 
-    async fn a_user_is_found_by_every_spelling_of_its_address(_database, pool, q) {
+    async fn a_user_is_found_by_every_spelling_of_its_address(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let made = q::users::insert(&mut conn, &new_user("Ada@Example.com"), now()).await.unwrap();
         let spelled = EmailAddress::parse("ADA@example.COM").unwrap();
@@ -152,7 +160,7 @@ on_both_databases! {
         assert!(matches!(again, Err(StoreError::Taken(name)) if name.contains("email")));
     }
 
-    async fn every_write_bumps_the_version(_database, pool, q) {
+    async fn every_write_bumps_the_version(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let start = now();
         let made = q::users::insert(&mut conn, &new_user("ada@example.com"), start).await.unwrap();
@@ -175,7 +183,7 @@ on_both_databases! {
         assert_eq!((bare.username, bare.name.as_str()), (None, "Countess"));
     }
 
-    async fn lists_filter_search_and_page(_database, pool, q) {
+    async fn lists_filter_search_and_page(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let mut ids = Vec::new();
         for number in 0..5 {
@@ -198,7 +206,7 @@ on_both_databases! {
         }
     }
 
-    async fn a_challenge_takes_five_guesses_however_many_come_at_once(_database, pool, q) {
+    async fn a_challenge_takes_five_guesses_however_many_come_at_once(database, pool, q) {
         let challenge = new_challenge(now());
         q::challenges::insert(&mut pool.get().await.unwrap(), &challenge).await.unwrap();
         let mut guesses = tokio::task::JoinSet::new();
@@ -211,7 +219,7 @@ on_both_databases! {
         assert_eq!(guesses.join_all().await.into_iter().filter(|counted| *counted).count(), 5);
     }
 
-    async fn a_challenge_is_consumed_once(_database, pool, q) {
+    async fn a_challenge_is_consumed_once(database, pool, q) {
         let challenge = new_challenge(now());
         q::challenges::insert(&mut pool.get().await.unwrap(), &challenge).await.unwrap();
         let mut answers = tokio::task::JoinSet::new();
@@ -226,7 +234,7 @@ on_both_databases! {
         assert!(q::challenges::count_guess(&mut conn, challenge.id, 5, now()).await.unwrap().is_none());
     }
 
-    async fn an_expired_challenge_takes_nothing(_database, pool, q) {
+    async fn an_expired_challenge_takes_nothing(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let challenge = new_challenge(now());
         q::challenges::insert(&mut conn, &challenge).await.unwrap();
@@ -237,7 +245,7 @@ on_both_databases! {
         assert!(q::challenges::by_id(&mut conn, challenge.id).await.unwrap().is_none());
     }
 
-    async fn a_guess_budget_is_spent_refunded_and_renewed(_database, pool, q) {
+    async fn a_guess_budget_is_spent_refunded_and_renewed(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let (start, hour) = (now(), TimeDelta::hours(1));
         for _ in 0..3 {
@@ -252,7 +260,7 @@ on_both_databases! {
         assert!(q::guess_budgets::spend(&mut conn, "code:x", 3, hour, start + hour).await.unwrap());
     }
 
-    async fn a_revoked_session_stays_revoked(_database, pool, q) {
+    async fn a_revoked_session_stays_revoked(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let start = now();
         let user = q::users::insert(&mut conn, &new_user("ada@example.com"), start).await.unwrap();
@@ -272,7 +280,7 @@ on_both_databases! {
         assert_eq!(q::sessions::revoke_all(&mut conn, user.id, None, start).await.unwrap().len(), 1);
     }
 
-    async fn a_refresh_token_tells_its_first_use_from_the_next(_database, pool, q) {
+    async fn a_refresh_token_tells_its_first_use_from_the_next(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let start = now();
         let user = q::users::insert(&mut conn, &new_user("ada@example.com"), start).await.unwrap();
@@ -286,7 +294,7 @@ on_both_databases! {
         assert!(q::refresh_tokens::replace(&mut conn, Digest::of(b"s"), start).await.unwrap().is_none());
     }
 
-    async fn only_the_latest_fence_moves_a_mail(_database, pool, q) {
+    async fn only_the_latest_fence_moves_a_mail(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let start = now();
         let mail = new_mail(start);
@@ -306,7 +314,7 @@ on_both_databases! {
         assert_eq!((row.status, row.finished_at, row.last_error), (MailStatus::Sent, Some(lease), None));
     }
 
-    async fn an_expired_mail_is_not_claimed_and_ends_as_expired(_database, pool, q) {
+    async fn an_expired_mail_is_not_claimed_and_ends_as_expired(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let mail = new_mail(now());
         q::outbox::insert(&mut conn, &mail).await.unwrap();
@@ -317,7 +325,7 @@ on_both_databases! {
         assert_eq!(row.status, MailStatus::Expired);
     }
 
-    async fn a_transaction_that_fails_leaves_nothing(_database, pool, q) {
+    async fn a_transaction_that_fails_leaves_nothing(database, pool, q) {
         let user = new_user("ada@example.com");
         let mut conn = pool.get().await.unwrap();
         let outcome: Result<(), StoreError> = diesel_async::AsyncConnection::transaction(

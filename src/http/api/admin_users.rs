@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, present};
+use super::session::EndedView;
 use crate::auth::UserQuery;
 use crate::domain::{AdminAction, UserId, UserStatus};
 use crate::http::Site;
@@ -205,4 +206,30 @@ pub async fn decide(
     fields.finish()?;
     let user = site.auth.decide(Some(&who.user), id, action, &note, &client.origin).await?;
     Ok(HttpResponse::Ok().json(AdminUserView::from(&user)))
+}
+
+/// `DELETE /api/admin/users/{id}/sessions`
+#[utoipa::path(
+    delete,
+    path = "/api/admin/users/{id}/sessions",
+    tag = "Admin",
+    operation_id = "end_user_sessions",
+    summary = "Sign an account out everywhere",
+    description = "Ends every session of the account and tells its owner.",
+    params(("id" = Uuid, Path, description = "The account.")),
+    security(("session_cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, body = EndedView, description = "How many sessions were ended."),
+        (status = 404, description = "not_found"),
+    ),
+)]
+pub async fn end_sessions(
+    site: web::Data<Site>,
+    client: Client,
+    Admin(who): Admin,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let id: UserId = id.parse().map_err(|_| ApiError::not_found())?;
+    let ended = site.auth.end_sessions_of(&who.user, id, &client.origin).await?;
+    Ok(HttpResponse::Ok().json(EndedView::new(ended)))
 }

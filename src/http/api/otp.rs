@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ChallengeView, ModeField, SignInView, accepted_with, admitted, counted};
+use super::sign_in::{ChallengeView, ModeField, SignInView, accepted, admitted, counted};
 use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
@@ -101,7 +101,7 @@ pub async fn challenge(
         registration: None,
     };
     let issued = site.auth.request_challenge(&request).await?;
-    Ok(accepted_with(issued, &limits, cookie))
+    Ok(accepted(issued, &limits, cookie))
 }
 
 /// `POST /api/auth/otp/verify`

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ChallengeView, accepted_with};
+use super::sign_in::{ChallengeView, accepted};
 use crate::auth::{ChallengeRequest, Registration};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Json};
@@ -70,5 +70,5 @@ pub async fn register(
         registration: Some(Registration { name, note }),
     };
     let issued = site.auth.request_challenge(&request).await?;
-    Ok(accepted_with(issued, &limits, cookie))
+    Ok(accepted(issued, &limits, cookie))
 }

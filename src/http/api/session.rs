@@ -34,6 +34,13 @@ pub struct EndedView {
     ended: usize,
 }
 
+impl EndedView {
+    /// The view of so many.
+    pub fn new(ended: usize) -> Self {
+        Self { ended }
+    }
+}
+
 /// `GET /api/auth/validate`
 #[utoipa::path(
     get,
@@ -171,5 +178,5 @@ pub async fn end_others(
     SignedIn(who): SignedIn,
 ) -> Result<HttpResponse, ApiError> {
     let ended = site.auth.end_other_sessions(&who, &client.origin).await?;
-    Ok(HttpResponse::Ok().json(EndedView { ended }))
+    Ok(HttpResponse::Ok().json(EndedView::new(ended)))
 }

@@ -1,6 +1,6 @@
 //! The parts that all ways of signing in share: their bodies and their answers.
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{AccessToken, Admission, AuthError, Credentials, IssuedChallenge, Mode};
@@ -116,14 +116,8 @@ impl TokenView {
     }
 }
 
-/// Answers 202 to a request for a code or link, and ties the browser to it.
-pub fn accepted(site: &Site, request: &HttpRequest, issued: IssuedChallenge, limits: &LimitHeaders) -> HttpResponse {
-    let (_, flow) = cookies::flow(request, site);
-    accepted_with(issued, limits, flow)
-}
-
-/// As [`accepted`], with the flow cookie that the challenge was made for.
-pub fn accepted_with(
+/// Answers 202 to a request for a code or link, and ties the browser to it with the flow cookie.
+pub fn accepted(
     issued: IssuedChallenge,
     limits: &LimitHeaders,
     flow: actix_web::cookie::Cookie<'static>,

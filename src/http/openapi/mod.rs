@@ -52,6 +52,7 @@ use super::{forward_auth, health};
         otp::request, otp::verify, magic_link::request, magic_link::verify, register::register, password::login,
         token::refresh, session::validate, forward_auth::forward_auth, session::logout, session::list, session::end,
         session::end_others, session::me, profile::update, password::change, admin_users::list, admin_users::invite,
+        admin_users::end_sessions,
         admin_users::show, admin_users::decide, admin_mail::stats, health::live, health::ready, health::cache,
         health::metrics, document, token::jwks, dev_mail::list, dev_mail::html,
     ),

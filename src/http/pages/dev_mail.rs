@@ -1,6 +1,7 @@
 //! The mails of a server that has no SMTP server: shown to whoever runs it, on loopback only.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -41,8 +42,19 @@ impl From<DevMail> for DevMessage {
     }
 }
 
-fn mailbox(site: &Site) -> Result<&DevMailbox, ApiError> {
-    site.dev_mailbox.as_ref().ok_or_else(ApiError::not_found)
+/// The mailbox, for requests to a name of this machine: a page of another site whose name leads here (DNS rebinding)
+/// must not read codes.
+fn mailbox<'a>(site: &'a Site, http: &HttpRequest) -> Result<&'a DevMailbox, ApiError> {
+    let host = http.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_local = url::Url::parse(&format!("http://{host}")).is_ok_and(|url| match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => {
+            name == "localhost" || name.ends_with(".localhost") || Some(name) == site.server.public_url.host_str()
+        }
+        None => false,
+    });
+    site.dev_mailbox.as_ref().filter(|_| is_local).ok_or_else(ApiError::not_found)
 }
 
 fn view(mail: &DevMail) -> Value {
@@ -58,7 +70,7 @@ pub(crate) async fn show(
     http: HttpRequest,
     Viewer(viewer): Viewer,
 ) -> Result<HttpResponse, ApiError> {
-    let messages = mailbox(&site)?.messages();
+    let messages = mailbox(&site, &http)?.messages();
     let selected = query(&http, "id").and_then(|id| messages.iter().find(|mail| mail.id.to_string() == id));
     let context = json!({
         "selected": selected.or(messages.first()).map(view),
@@ -77,8 +89,8 @@ pub(crate) async fn show(
     description = "At most the last 200, newest first.",
     responses((status = 200, body = [DevMessage], description = "The mails.")),
 )]
-pub(crate) async fn list(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
-    let messages: Vec<DevMessage> = mailbox(&site)?.messages().into_iter().map(DevMessage::from).collect();
+pub(crate) async fn list(site: web::Data<Site>, http: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let messages: Vec<DevMessage> = mailbox(&site, &http)?.messages().into_iter().map(DevMessage::from).collect();
     Ok(HttpResponse::Ok().json(messages))
 }
 
@@ -96,8 +108,12 @@ pub(crate) async fn list(site: web::Data<Site>) -> Result<HttpResponse, ApiError
         (status = 404, description = "not_found"),
     ),
 )]
-pub(crate) async fn html(site: web::Data<Site>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let messages = mailbox(&site)?.messages();
+pub(crate) async fn html(
+    site: web::Data<Site>,
+    http: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let messages = mailbox(&site, &http)?.messages();
     let mail = messages.iter().find(|mail| mail.id.to_string() == *id).ok_or_else(ApiError::not_found)?;
     let policy =
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox allow-popups";

@@ -125,7 +125,7 @@ pub(crate) async fn request(
     };
     let issued = site.auth.request_challenge(&request).await?;
     let mut location = format!("/login/code?challenge={}", issued.challenge_id);
-    if resend_of.is_some() {
+    if resend_of == Some(issued.challenge_id) {
         location.push_str("&notice=resent");
     }
     if let Some(next) = &next {

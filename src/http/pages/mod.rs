@@ -78,6 +78,7 @@ fn frame(site: &Site, request: &HttpRequest, viewer: Option<&Authenticated>, tit
         "dev_mail": site.dev_mailbox.is_some(),
         "methods": {
             "otp": settings.methods.otp,
+            "codes": settings.methods.takes_codes(),
             "magic_link": settings.methods.magic_link,
             "password": settings.methods.password,
         },

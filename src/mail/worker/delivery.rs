@@ -92,7 +92,7 @@ async fn attempt(shared: &Shared, mail: &Mail, recipient: &EmailAddress, progres
         Ok(rendered) => rendered,
         Err(error) => return Verdict::Failed(error.to_string()),
     };
-    if parts.clock.now() >= mail.expires_at {
+    if parts.clock.now() >= mail.expires_at || !content.is_delivered() {
         return Verdict::Expired;
     }
     let outcome = parts.transport.send(&Outgoing { mail, recipient, rendered: &rendered }, progress).await;

@@ -5,7 +5,6 @@ use diesel_async::RunQueryDsl;
 
 use super::Conn;
 use super::schema::audit;
-use crate::domain::UserId;
 use crate::store::{AuditEntry, StoreError};
 
 /// Adds a line. Belongs into the transaction that it tells of.
@@ -22,10 +21,4 @@ pub async fn insert(conn: &mut Conn, entry: &AuditEntry) -> Result<(), StoreErro
     );
     diesel::insert_into(audit::table).values(row).execute(conn).await?;
     Ok(())
-}
-
-/// What happened to an account, newest first, at most `limit` lines.
-pub async fn of_subject(conn: &mut Conn, subject: UserId, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {
-    let query = audit::table.filter(audit::subject.eq(subject)).order((audit::at.desc(), audit::id.desc()));
-    Ok(query.limit(limit).load(conn).await?)
 }

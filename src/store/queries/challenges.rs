@@ -90,6 +90,13 @@ pub async fn count_guess(
     Ok(counted.optional()?)
 }
 
+/// Takes back a guess that [`count_guess`] counted, in the same transaction: the code was not looked at after all.
+pub async fn uncount_guess(conn: &mut Conn, id: ChallengeId) -> Result<(), StoreError> {
+    let counted = challenges::table.find(id).filter(challenges::attempts.gt(0));
+    diesel::update(counted).set(challenges::attempts.eq(challenges::attempts - 1)).execute(conn).await?;
+    Ok(())
+}
+
 /// Marks the challenge as answered. Only the first of any number of parallel calls gets it; all others get `None`, as
 /// for an unknown or expired one.
 pub async fn consume(conn: &mut Conn, id: ChallengeId, now: Instant) -> Result<Option<Challenge>, StoreError> {

@@ -3,12 +3,18 @@
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use crate::domain::Instant;
+use crate::domain::{Instant, UserId};
 use crate::store::StoreError;
 
 /// Does nothing: a write transaction of `SQLite` excludes every other from its first statement on.
 #[allow(clippy::unused_async, reason = "the same signature on every backend")]
 pub async fn lock(_conn: &mut Conn, _key: i64) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Does nothing, for the same reason as [`lock`].
+#[allow(clippy::unused_async, reason = "the same signature on every backend")]
+pub async fn lock_user(_conn: &mut Conn, _id: UserId) -> Result<(), StoreError> {
     Ok(())
 }
 
