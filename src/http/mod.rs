@@ -1,8 +1,8 @@
 //! HTTP: the only code that knows actix.
 //!
-//! A request passes [`middleware`] (request id, cross-site check, security headers, metrics), is routed by
-//! [`routes`], and reaches a handler that extracts ([`extract`]), calls one use case, and shapes the answer. A handler
-//! that fails gives an [`error::ApiError`]; the middleware turns it into problem+json for programs and into a page for
+//! A request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
+//! `routes`, and reaches a handler that extracts (`extract`), calls one use case, and shapes the answer. A handler
+//! that fails gives an `error::ApiError`; the middleware turns it into problem+json for programs and into a page for
 //! people, and logs what must not be sent.
 
 pub mod api;
