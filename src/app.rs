@@ -62,6 +62,12 @@ pub enum StartError {
     /// The database cannot be reached, opened or migrated.
     #[error("{0}. Check DATABASE_URL and that the database is running")]
     Database(#[from] StoreError),
+    /// A command was asked about a database that no server has made.
+    #[error("there is no database {0}. Start the server first, run `gatepost migrate`, or set GATEPOST_DATA_DIR")]
+    NotMade(std::path::PathBuf),
+    /// The database is of an older version.
+    #[error("the database is older than this program, or empty. Run `gatepost migrate` first")]
+    NotMigrated,
     /// The Redis URL is of no use. A server that is merely away is no reason not to start.
     #[error("{0}. Check REDIS_URL")]
     Redis(#[from] RedisError),
@@ -143,12 +149,11 @@ impl App {
         if let DatabaseUrl::Sqlite(path) = &settings.database.url
             && !path.exists()
         {
-            return Err(StoreError::Setup(format!("there is no database {}", path.display())).into());
+            return Err(StartError::NotMade(path.clone()));
         }
         let database = Database::connect(&settings.database).await?;
         if !database.is_migrated().await? {
-            let what = "the database is older than this program: run `gatepost migrate` first";
-            return Err(StoreError::Setup(what.to_owned()).into());
+            return Err(StartError::NotMigrated);
         }
         Self::join(settings, database).await
     }

@@ -107,6 +107,7 @@ async fn logs_can_be_one_json_object_a_line() {
 #[tokio::test]
 async fn a_worker_ends_when_it_is_told_to() {
     let setup = Setup::on_servers().await;
+    crate::run::prepared(&setup).await;
     on(&setup, &["user", "invite", "ann@example.com"]).await.done();
     let mut command = program();
     command.arg("worker").envs(joined(&setup.environment(), &[]));

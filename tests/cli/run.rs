@@ -14,6 +14,11 @@ use crate::support::eventually;
 /// No command that is meant to end takes longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Makes the database, as a server's first start would.
+pub(crate) async fn prepared(setup: &Setup) {
+    on(setup, &["migrate"]).await.done();
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {

@@ -113,6 +113,7 @@ async fn without_settings_it_says_where_it_is_who_becomes_admin_and_where_mails_
 #[tokio::test]
 async fn with_an_admin_nobody_is_told_to_become_one() {
     let setup = Setup::embedded();
+    crate::run::prepared(&setup).await;
     crate::run::on(&setup, &["user", "promote", "root@example.com"]).await.done();
     let server = setup.start().await;
     assert!(!server.log().contains("there is no admin"), "{}", server.log());

@@ -28,6 +28,7 @@ fn is(standing: &(String, String), status: &str, role: &str) -> bool {
 #[tokio::test]
 async fn accounts_are_made_and_decided_about_in_text_and_json() {
     for setup in Setup::both().await {
+        crate::run::prepared(&setup).await;
         let line = on(&setup, &["user", "promote", "root@example.com"]).await.done();
         assert!(line.contains("root@example.com") && line.contains("admin") && line.contains("approved"), "{line}");
         let invited = on(&setup, &["user", "invite", "Ann@Example.com", "--name", "Ann Ask", "--json"]).await.json();
@@ -59,6 +60,7 @@ async fn accounts_are_made_and_decided_about_in_text_and_json() {
 #[tokio::test]
 async fn who_waits_is_approved_or_rejected() {
     let setup = Setup::embedded();
+    crate::run::prepared(&setup).await;
     on(&setup, &["user", "promote", "root@example.com"]).await.done();
     let server = setup.start_with(&[("GATEPOST_REGISTRATION", "approval")]).await;
     for email in ["ann@example.com", "bob@example.com"] {
@@ -86,6 +88,7 @@ async fn who_waits_is_approved_or_rejected() {
 #[tokio::test]
 async fn the_last_admin_stays() {
     let setup = Setup::embedded();
+    crate::run::prepared(&setup).await;
     on(&setup, &["user", "promote", "root@example.com"]).await.done();
     for action in ["demote", "ban"] {
         let outcome = on(&setup, &["user", action, "root@example.com"]).await;
@@ -99,6 +102,7 @@ async fn the_last_admin_stays() {
 #[tokio::test]
 async fn what_cannot_be_done_is_one_line_and_exit_code_1() {
     let setup = Setup::embedded();
+    crate::run::prepared(&setup).await;
     for action in ["approve", "reject", "ban", "unban", "demote"] {
         let outcome = on(&setup, &["user", action, "nobody@example.com"]).await;
         assert!(outcome.failed_with(1).contains("nobody@example.com"), "{outcome:?}");
@@ -113,6 +117,7 @@ async fn what_cannot_be_done_is_one_line_and_exit_code_1() {
 #[tokio::test]
 async fn a_ban_ends_the_sessions_at_a_running_server_at_once() {
     for setup in Setup::both().await {
+        crate::run::prepared(&setup).await;
         on(&setup, &["user", "promote", "root@example.com"]).await.done();
         let server = setup.start().await;
         let person = Person::signed_in(&setup, &server, "ann@example.com").await;
@@ -133,6 +138,7 @@ async fn a_ban_ends_the_sessions_at_a_running_server_at_once() {
 #[tokio::test]
 async fn a_promotion_reaches_a_running_server_at_once() {
     let setup = Setup::embedded();
+    crate::run::prepared(&setup).await;
     on(&setup, &["user", "promote", "root@example.com"]).await.done();
     let server = setup.start().await;
     let person = Person::signed_in(&setup, &server, "ann@example.com").await;
@@ -142,4 +148,14 @@ async fn a_promotion_reaches_a_running_server_at_once() {
         (body["user"]["role"] == "admin").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_command_in_the_wrong_place_makes_nothing() {
+    for setup in Setup::both().await {
+        let outcome = on(&setup, &["user", "promote", "root@example.com"]).await;
+        let line = outcome.failed_with(1);
+        assert!(line.contains("gatepost migrate"), "{line}");
+        assert_eq!(on(&setup, &["mail", "status"]).await.code, 1);
+    }
 }

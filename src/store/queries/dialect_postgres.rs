@@ -34,14 +34,24 @@ pub async fn now(conn: &mut Conn) -> Result<Instant, StoreError> {
     Ok(row.now)
 }
 
-/// The version of the newest migration that has been run.
+/// The version of the newest migration that has been run; `None` in an empty database.
 pub async fn newest_migration(conn: &mut Conn) -> Result<Option<String>, StoreError> {
     #[derive(diesel::QueryableByName)]
     struct Newest {
         #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
         version: Option<String>,
     }
-    let row: Newest =
-        diesel::sql_query("SELECT max(version) AS version FROM __diesel_schema_migrations").get_result(conn).await?;
-    Ok(row.version)
+    #[derive(diesel::QueryableByName)]
+    struct Table {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        is_there: bool,
+    }
+    let table = "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS is_there";
+    let table: Table = diesel::sql_query(table).get_result(conn).await?;
+    if !table.is_there {
+        return Ok(None);
+    }
+    let newest = "SELECT max(version) AS version FROM __diesel_schema_migrations";
+    let newest: Newest = diesel::sql_query(newest).get_result(conn).await?;
+    Ok(newest.version)
 }
