@@ -1,5 +1,7 @@
 //! `serve` and `worker`: what runs until it is told to stop.
 
+use std::time::Duration;
+
 use super::{Cli, Failure};
 use crate::app::App;
 use crate::settings::{Delivery, Settings};
@@ -49,11 +51,17 @@ async fn stop_or_end(stopping: impl Future<Output = ()>) -> Result<(), Failure> 
             log::info!("stopped");
             Ok(())
         }
-        signal = wait_for_signal() => {
+        signal = second_signal() => {
             signal?;
             Err(Failure::Failed("ended at once by a second signal".to_owned()))
         }
     }
+}
+
+/// A signal that comes on purpose: whoever ends a group of processes may well send the first one twice.
+async fn second_signal() -> Result<(), Failure> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    wait_for_signal().await
 }
 
 async fn wait_for_signal() -> Result<(), Failure> {
