@@ -101,7 +101,6 @@ pub struct App {
     templates: Templates,
     transport: Transport,
     worker: crate::mail::Parts,
-    counters: Counters,
     metrics: Metrics,
 }
 
@@ -207,20 +206,7 @@ impl App {
         });
         let metrics = Metrics::new()?;
         observe(&metrics, &counters, &limiter, &cache, &database)?;
-        Ok(Self {
-            auth,
-            database,
-            clock,
-            settings,
-            cache,
-            limiter,
-            redis,
-            templates,
-            transport,
-            worker,
-            counters,
-            metrics,
-        })
+        Ok(Self { auth, database, clock, settings, cache, limiter, redis, templates, transport, worker, metrics })
     }
 
     /// Starts what runs beside HTTP: housekeeping, the cache's upkeep and, if `sends_mail`, the mail worker.
@@ -284,11 +270,6 @@ impl App {
             draining,
             patience,
         })
-    }
-
-    /// What mails have been through in this process.
-    pub fn mail_counters(&self) -> &Counters {
-        &self.counters
     }
 }
 
