@@ -23,6 +23,18 @@ text_enum! {
 }
 
 text_enum! {
+    /// Why a mailbox gets no mail for a while.
+    SuppressionReason {
+        /// A mail server refused the mailbox for good.
+        Bounce = "bounce",
+        /// Its owner complained.
+        Complaint = "complaint",
+        /// An operator decided so.
+        Manual = "manual",
+    }
+}
+
+text_enum! {
     /// Which of the four lists a mail waits in.
     Priority {
         /// Somebody is looking at a screen, waiting.

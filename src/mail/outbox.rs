@@ -56,8 +56,10 @@ impl Outbox {
             priority: content.priority().number(),
             message_id: format!("{id}@{}", self.domain),
             created_at: now,
+            next_attempt_at: now,
             expires_at,
             queued_until: now + span(PUSH_GRACE),
+            fold: None,
         })
     }
 

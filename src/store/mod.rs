@@ -47,6 +47,8 @@ pub mod postgres {
     pub mod refresh_tokens;
     pub mod schema;
     pub mod sessions;
+    pub mod suppressions;
+    pub mod switches;
     pub mod users;
 }
 
@@ -69,5 +71,7 @@ pub mod sqlite {
     pub mod refresh_tokens;
     pub mod schema;
     pub mod sessions;
+    pub mod suppressions;
+    pub mod switches;
     pub mod users;
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     AuditId, ChallengeId, Digest, DisplayName, EmailAddress, Instant, Language, MailId, MailKind, MailStatus, Note,
-    Phone, Role, SessionId, UserId, UserStatus, Username,
+    Phone, Role, SessionId, SuppressionReason, UserId, UserStatus, Username,
 };
 
 /// A person's account. Holds no secret: the password hash is a column of its own, read only by sign-in.
@@ -206,6 +206,8 @@ pub struct Mail {
     pub finished_at: Option<Instant>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// What mails with the same text here are told together by; see [`NewMail::fold`].
+    pub fold: Option<String>,
 }
 
 /// A mail to be put into the outbox.
@@ -229,10 +231,33 @@ pub struct NewMail {
     pub message_id: String,
     /// When it was accepted.
     pub created_at: Instant,
+    /// When it may be sent.
+    pub next_attempt_at: Instant,
     /// When it is no longer worth sending.
     pub expires_at: Instant,
     /// Until when its id is taken to be in a queue.
     pub queued_until: Instant,
+    /// Mails with the same text here say the same thing to the same person, so that further ones can wait and be told
+    /// together; `None` for one that stands for itself.
+    pub fold: Option<String>,
+}
+
+/// A mailbox that gets no mail for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Serialize)]
+pub struct Suppression {
+    /// [`EmailAddress::key`] of the mailbox.
+    #[serde(skip)]
+    pub email_key: String,
+    /// The mailbox, as it was written.
+    pub email: EmailAddress,
+    /// Why.
+    pub reason: SuppressionReason,
+    /// What the mail server said, or the operator; may be empty.
+    pub detail: String,
+    /// Since when.
+    pub created_at: Instant,
+    /// Until when.
+    pub until: Instant,
 }
 
 /// One line of the audit trail.

@@ -11,7 +11,7 @@ use diesel::sqlite::Sqlite;
 
 use crate::domain::{
     AuditId, ChallengeId, Digest, DisplayName, EmailAddress, Language, MailId, MailKind, MailStatus, Note, Phone, Role,
-    SessionId, UserId, UserStatus, Username,
+    SessionId, SuppressionReason, UserId, UserStatus, Username,
 };
 
 /// Lets `$type` stand where a value of the SQL type is expected, and be read from a column of its own.
@@ -64,7 +64,19 @@ macro_rules! text {
     )+};
 }
 
-text!(Role, UserStatus, Language, MailStatus, MailKind, EmailAddress, DisplayName, Note, Username, Phone);
+text!(
+    Role,
+    UserStatus,
+    Language,
+    MailStatus,
+    MailKind,
+    SuppressionReason,
+    EmailAddress,
+    DisplayName,
+    Note,
+    Username,
+    Phone
+);
 
 /// An id: `uuid` in Postgres, its text in `SQLite`, where people look at it by hand.
 macro_rules! id {

@@ -68,6 +68,7 @@ fn row(content: &MailContent) -> Mail {
         expires_at: at() + TimeDelta::minutes(10),
         finished_at: None,
         last_error: None,
+        fold: None,
     }
 }
 
@@ -229,6 +230,8 @@ async fn a_mail_on_the_wire_depends_on_its_row_alone() {
         priority: row.priority,
         message_id: row.message_id.clone(),
         created_at: row.created_at,
+        next_attempt_at: row.created_at,
+        fold: None,
         expires_at: row.expires_at,
         queued_until: row.queued_until,
     };

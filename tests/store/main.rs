@@ -92,6 +92,8 @@ fn new_mail(now: Instant) -> NewMail {
         priority: 0,
         message_id: "x@example.com".to_owned(),
         created_at: now,
+        next_attempt_at: now,
+        fold: None,
         expires_at: now + TimeDelta::minutes(10),
         queued_until: now + TimeDelta::seconds(2),
     }

@@ -25,9 +25,10 @@ pub async fn insert(conn: &mut Conn, mail: &NewMail) -> Result<(), StoreError> {
         outbox::fence.eq(0),
         outbox::message_id.eq(&mail.message_id),
         outbox::created_at.eq(mail.created_at),
-        outbox::next_attempt_at.eq(mail.created_at),
+        outbox::next_attempt_at.eq(mail.next_attempt_at),
         outbox::queued_until.eq(mail.queued_until),
         outbox::expires_at.eq(mail.expires_at),
+        outbox::fold.eq(&mail.fold),
     );
     diesel::insert_into(outbox::table).values(row).execute(conn).await?;
     Ok(())

@@ -118,6 +118,33 @@ diesel::table! {
         expires_at -> Instant,
         finished_at -> Nullable<Instant>,
         last_error -> Nullable<Text>,
+        fold -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use super::super::Instant;
+
+    suppressions (email_key) {
+        email_key -> Text,
+        email -> Text,
+        reason -> Text,
+        detail -> Text,
+        created_at -> Instant,
+        until -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Text, Bool, Nullable};
+    use super::super::{Id, Instant};
+
+    switches (name) {
+        name -> Text,
+        is_on -> Bool,
+        changed_at -> Instant,
+        changed_by -> Nullable<Id>,
     }
 }
 
