@@ -17,6 +17,38 @@ use crate::redis::Redis;
 /// An id and the list it waits in.
 pub(super) type Entry = (MailId, Priority);
 
+/// Which lists are taken from together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// The urgent one, which nothing may hold up.
+    Urgent,
+    /// The three others, most urgent first, but now and then the last one first, so that it moves at all.
+    Others,
+}
+
+impl Lane {
+    pub(super) const ALL: &[Self] = &[Self::Urgent, Self::Others];
+
+    /// The places of its lists among the four.
+    fn places(self) -> std::ops::Range<usize> {
+        match self {
+            Self::Urgent => 0..1,
+            Self::Others => 1..4,
+        }
+    }
+
+    /// The places in the order in which the `turn`th take looks at them.
+    fn order(self, turn: u32) -> Vec<usize> {
+        /// Every so many takes, the least urgent list comes first.
+        const TURN_OF_THE_LAST: u32 = 8;
+        let mut places: Vec<usize> = self.places().collect();
+        if turn % TURN_OF_THE_LAST == TURN_OF_THE_LAST - 1 {
+            places.reverse();
+        }
+        places
+    }
+}
+
 /// The queue of mails. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Queue(Arc<Inner>);
@@ -84,8 +116,8 @@ impl Queue {
         &self.0.local
     }
 
-    /// A taker from the lists in Redis, with a connection of its own; `None` when there is no Redis.
-    pub(super) fn redis_source(&self) -> Option<RedisSource> {
-        self.0.redis.clone().map(|redis| RedisSource::new(redis, self.0.counters.clone()))
+    /// A taker from a lane's lists in Redis, with a connection of its own; `None` when there is no Redis.
+    pub(super) fn redis_source(&self, lane: Lane) -> Option<RedisSource> {
+        self.0.redis.clone().map(|redis| RedisSource::new(redis, lane, self.0.counters.clone()))
     }
 }

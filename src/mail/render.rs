@@ -8,7 +8,7 @@ use std::sync::Arc;
 use minijinja::{Value, context};
 use url::Url;
 
-use crate::domain::{Instant, KeyId, KeyRing, MailContent, MailKind, OneTimeCode, Redacted, Requested, UserId};
+use crate::domain::{Instant, KeyId, KeyRing, MailContent, OneTimeCode, Redacted, Requested, UserId};
 use crate::settings::LoginMethods;
 use crate::store::{Challenge, Mail};
 use crate::templates::{TemplateError, Templates};
@@ -177,11 +177,6 @@ impl fmt::Debug for Rendered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rendered([redacted])")
     }
-}
-
-/// Whether a row's kind is one whose challenge has to be open still.
-pub(super) fn needs_challenge(content: &MailContent) -> bool {
-    content.kind() == MailKind::SignIn
 }
 
 fn approval_url(public_url: &str, user: UserId) -> String {

@@ -1,14 +1,15 @@
-//! Finds what fell between the queue and the workers, about once a second, on every instance.
+//! Finds what fell between the queue and the workers, about once a second, on every instance, in one statement.
 //!
 //! | it finds | it makes of it |
 //! |---|---|
-//! | `sending` rows whose lease ran out: their worker died or hangs | `ready`, with the fence moved on |
+//! | `sending` rows whose lease ran out: their worker died or hangs | `ready`, with the fence moved on; `dead` if that was the last attempt |
 //! | `ready` rows that are no longer worth sending | `expired` |
-//! | `ready` rows that have used up their attempts | `dead` |
 //! | due rows whose id no queue is known to hold: a lost push, a retry that is due, a lost Redis | their ids are queued |
 //! | records of mails that ended long ago | they are deleted, once a minute |
+//! | the switch that pauses all mail | workers on this instance take none, or take mails again |
 //!
-//! Any number of sweepers may run: every step is one conditional statement, and a repeated id does no harm.
+//! Any number of sweepers may run: a row that another one has in hand is skipped, and a repeated id does no harm. While
+//! there is more to be queued than one round does, rounds follow quickly.
 
 use std::time::Duration;
 
@@ -20,15 +21,17 @@ use super::outbox::priority;
 use super::worker::Parts;
 use crate::domain::clock::span;
 use crate::domain::{Instant, Priority};
-use crate::store::{Database, StoreError, update};
+use crate::store::{Database, StoreError, SweepOrder, Swept, read, update};
 
 const ROUND: Duration = Duration::from_secs(1);
+/// The pause after a round that has left something undone.
+const QUICK_ROUND: Duration = Duration::from_millis(100);
 /// How long a queued id is taken to be in the queue.
 const QUEUED: Duration = Duration::from_secs(30);
-/// Ids queued in one round.
-const BATCH: i64 = 500;
+/// Rows of each sort in one round.
+const BATCH: i64 = 2000;
 /// A list with this many ids is fed no more: ids that wait long would only be repeated in it.
-const FULL: usize = 1000;
+const FULL: usize = 2000;
 /// After an outage of the database, workers get this long to say what became of their mails before leases are taken back.
 const AFTER_OUTAGE: Duration = Duration::from_secs(3);
 /// How long a round may take: were the database to fall silent, this one would never know.
@@ -43,6 +46,7 @@ const PRUNE_BATCHES: usize = 20;
 #[derive(Debug)]
 pub struct Sweeper {
     stop: watch::Sender<bool>,
+    paused: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
@@ -51,12 +55,13 @@ impl Sweeper {
     /// needs none, but is free to have one. Stops when dropped.
     pub fn spawn(parts: &Parts) -> Self {
         let (stop, mut stopped) = watch::channel(false);
-        let mut rounds = Rounds { parts: parts.clone(), outages: Outages::default(), pruned: None };
+        let (pause, paused) = watch::channel(false);
+        let mut rounds = Rounds { parts: parts.clone(), outages: Outages::default(), pruned: None, pause };
         let task = tokio::spawn(async move {
             loop {
-                rounds.sweep().await;
+                let more = rounds.sweep().await;
                 rounds.parts.transport.tidy().await;
-                let pause = rounds.parts.entropy.jitter(ROUND);
+                let pause = rounds.parts.entropy.jitter(if more { QUICK_ROUND } else { ROUND });
                 tokio::select! {
                     // An error means that the handle is gone.
                     _ = stopped.wait_for(|stop| *stop) => return,
@@ -64,7 +69,12 @@ impl Sweeper {
                 }
             }
         });
-        Self { stop, task }
+        Self { stop, paused, task }
+    }
+
+    /// Whether an operator has paused the mail, as last seen.
+    pub(super) fn paused(&self) -> watch::Receiver<bool> {
+        self.paused.clone()
     }
 
     /// Stops after the round that is under way. One that takes long, because the database does not answer, is cut off:
@@ -83,61 +93,86 @@ struct Rounds {
     parts: Parts,
     outages: Outages,
     pruned: Option<Monotonic>,
+    pause: watch::Sender<bool>,
 }
 
 impl Rounds {
-    async fn sweep(&mut self) {
+    /// One round; whether it has left something undone.
+    async fn sweep(&mut self) -> bool {
         let round = timeout(LONGEST_ROUND, self.round()).await;
         match round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
-            Ok(()) => {
+            Ok(more) => {
                 self.parts.counters.sweeps(1);
                 if self.outages.ended() {
                     log::info!("the mail sweeper reaches the database again");
                 }
+                more
             }
             Err(error) => {
                 if self.outages.began() {
                     log::warn!("the mail sweeper cannot work, trying on: {error}");
                 }
+                false
             }
         }
     }
 
-    async fn round(&mut self) -> Result<(), StoreError> {
-        let may_reclaim = self.outages.may_reclaim(Monotonic::now());
-        let Parts { database, clock, counters, settings, .. } = &self.parts;
-        let now = clock.now();
-        let expired = expire(database, now).await?;
-        counters.expired(expired);
-        let dead = bury(database, settings.max_attempts, now).await?;
-        counters.dead(dead);
-        if dead > 0 {
-            log::warn!("{dead} mails are dead: their attempts are used up");
-        }
-        if may_reclaim {
-            let reclaimed = reclaim(database, now).await?;
-            counters.reclaimed(reclaimed);
-            if reclaimed > 0 {
-                log::warn!("took back {reclaimed} mails whose worker was not heard of any more");
-            }
-        }
-        self.feed().await?;
-        self.prune().await
-    }
-
-    async fn feed(&self) -> Result<(), StoreError> {
-        let Parts { database, queue, clock, .. } = &self.parts;
+    async fn round(&mut self) -> Result<bool, StoreError> {
+        let reclaims = self.outages.may_reclaim(Monotonic::now());
+        self.look_at_the_switch().await?;
+        let Parts { database, queue, clock, counters, settings, .. } = &self.parts;
         let lengths = queue.lengths().await;
+        counters.set_queued(lengths);
         let hungry = Priority::ALL.iter().zip(lengths).filter(|(_, length)| *length < FULL);
-        let hungry: Vec<i16> = hungry.map(|(priority, _)| priority.number()).collect();
-        if hungry.is_empty() {
-            return Ok(());
-        }
         let now = clock.now();
-        let until = now + span(QUEUED);
-        let taken = update!(database, outbox::take_unqueued(&hungry, now, until, BATCH))?;
-        let entries: Vec<_> = taken.into_iter().map(|(id, number)| (id, priority(number))).collect();
+        let order = SweepOrder {
+            now,
+            reclaims,
+            max_attempts: i32::try_from(settings.max_attempts).unwrap_or(i32::MAX),
+            priorities: hungry.map(|(priority, _)| priority.number()).collect(),
+            queued_until: now + span(QUEUED),
+            limit: BATCH,
+        };
+        let swept = sweep(database, &order).await?;
+        self.report(&swept);
+        let entries: Vec<_> = swept.due.iter().map(|&(id, number)| (id, priority(number))).collect();
         queue.push(&entries).await;
+        self.measure(now).await?;
+        self.prune().await?;
+        Ok(i64::try_from(swept.due.len()).is_ok_and(|due| due >= BATCH))
+    }
+
+    fn report(&self, swept: &Swept) {
+        let Swept { expired, dead, reclaimed, .. } = *swept;
+        let counters = &self.parts.counters;
+        counters.expired(expired);
+        counters.dead(dead);
+        counters.reclaimed(reclaimed + dead);
+        if dead > 0 {
+            log::warn!("{dead} mails are dead: their workers were not heard of any more, at every attempt");
+        }
+        if reclaimed > 0 {
+            log::warn!("took back {reclaimed} mails whose worker was not heard of any more");
+        }
+    }
+
+    async fn look_at_the_switch(&self) -> Result<(), StoreError> {
+        let paused = is_paused(&self.parts.database).await?;
+        let changed = self.pause.send_if_modified(|now| std::mem::replace(now, paused) != paused);
+        if changed {
+            log::warn!("mail is {}", if paused { "paused: none is sent until it is resumed" } else { "resumed" });
+        }
+        Ok(())
+    }
+
+    /// How long the oldest due mail of each priority has waited.
+    async fn measure(&self, now: Instant) -> Result<(), StoreError> {
+        let mut ages = [Duration::ZERO; 4];
+        for (age, priority) in ages.iter_mut().zip(Priority::ALL) {
+            let oldest = oldest_due(&self.parts.database, priority.number(), now).await?;
+            *age = oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
+        }
+        self.parts.counters.set_ages(ages);
         Ok(())
     }
 
@@ -146,13 +181,14 @@ impl Rounds {
             return Ok(());
         }
         let Parts { database, clock, settings, .. } = &self.parts;
-        let before = clock.now() - span(settings.retention);
+        let now = clock.now();
         for _ in 0..PRUNE_BATCHES {
-            let pruned = update!(database, outbox::prune(before, PRUNE_BATCH))?;
+            let pruned = update!(database, outbox::prune(now - span(settings.retention), PRUNE_BATCH))?;
             if i64::try_from(pruned).is_ok_and(|pruned| pruned < PRUNE_BATCH) {
                 break;
             }
         }
+        update!(database, suppressions::prune(now - span(settings.retention)))?;
         self.pruned = Some(Monotonic::now());
         Ok(())
     }
@@ -192,17 +228,16 @@ impl Outages {
     }
 }
 
-async fn expire(database: &Database, now: Instant) -> Result<usize, StoreError> {
-    update!(database, outbox::expire_due(now))
+async fn sweep(database: &Database, order: &SweepOrder) -> Result<Swept, StoreError> {
+    update!(database, dispatch::sweep(order))
 }
 
-async fn bury(database: &Database, max_attempts: u32, now: Instant) -> Result<usize, StoreError> {
-    let most = i32::try_from(max_attempts).unwrap_or(i32::MAX);
-    update!(database, outbox::bury_exhausted(most, now))
+async fn is_paused(database: &Database) -> Result<bool, StoreError> {
+    read!(database, switches::is_on(crate::store::MAIL_PAUSED))
 }
 
-async fn reclaim(database: &Database, now: Instant) -> Result<usize, StoreError> {
-    update!(database, outbox::reclaim_stale(now))
+async fn oldest_due(database: &Database, priority: i16, now: Instant) -> Result<Option<Instant>, StoreError> {
+    read!(database, outbox::oldest_due(priority, now))
 }
 
 #[cfg(test)]

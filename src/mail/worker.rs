@@ -1,30 +1,49 @@
 //! Takes mails out of the queue and sends them.
 //!
-//! One fetcher watches each source, Redis and this process. A fetcher takes free slots first, then at most as many ids,
-//! and claims those in one statement; from then on each mail has a task of its own, which holds the slot, keeps the lease,
-//! and ends by telling the database what became of the mail. A task that panics costs its mail that attempt.
+//! ```text
+//!   queue ─▶ fetchers ─▶ desk ─▶ dispatcher ─▶ a task for each mail ─▶ settler
+//!            pop, claim,  waits   slots         render, SMTP           outbox, many
+//!            look up      briefly               (verdict)              at once
+//! ```
+//!
+//! Everything that touches the database is done for many mails at once, and the busier it is, for the more: a fetcher
+//! claims as many as the desk has room for, the settler tells of all that ended while it told of those before, and one
+//! task renews all leases. A task that panics costs its mail that attempt.
 //!
 //! A shutdown lets the fetchers finish the pop they are in (an abandoned pop would lose ids) and gives unclaimed ids back to
 //! the queue. Mails that were claimed and not begun go back to `ready` at once, sends in flight have until the deadline;
 //! then those whose final dot is not out are broken off and released, too.
 
 mod delivery;
+mod desk;
+mod dispatch;
 mod domains;
 mod fetch;
-mod lease;
+mod hold;
+mod job;
+mod settle;
+mod verdict;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant as Monotonic, timeout, timeout_at};
 
+use self::desk::Desk;
+use self::dispatch::Slots;
 use self::domains::Domains;
+use self::hold::{Hold, Holds};
+use self::job::Job;
+use self::settle::Ended;
+use self::verdict::Verdict;
+use super::queue::Lane;
 use super::{Counters, Queue, Renderer, Sweeper, Transport};
 use crate::domain::{Clock, Entropy};
 use crate::settings;
-use crate::store::Database;
+use crate::store::{Database, Mail};
 
 /// How long a fetcher may take to end, at least.
 const LAST_POP: Duration = Duration::from_secs(4);
@@ -56,14 +75,17 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Worker;
 
-/// What the fetchers and the tasks of the mails share.
+/// What the tasks of a worker share.
 struct Shared {
     parts: Parts,
-    slots: Arc<Semaphore>,
-    domains: Domains,
+    desk: Desk,
+    slots: Slots,
+    domains: Arc<Domains>,
+    holds: Holds,
+    ended: UnboundedSender<Ended>,
     tasks: Mutex<JoinSet<()>>,
     phase: watch::Sender<Phase>,
-    paused: watch::Sender<bool>,
+    paused: watch::Receiver<bool>,
 }
 
 /// How far a shutdown has come.
@@ -81,47 +103,45 @@ enum Phase {
 /// [`shutdown`](Self::shutdown).
 pub struct WorkerHandle {
     shared: Arc<Shared>,
-    fetchers: Vec<JoinHandle<()>>,
     sweeper: Option<Sweeper>,
+    fetchers: Vec<JoinHandle<()>>,
+    dispatcher: JoinHandle<()>,
+    /// Renews leases, and settles. They end by themselves when nothing is left to be settled.
+    clerks: [JoinHandle<()>; 2],
 }
 
 impl Worker {
     /// Starts sending mails, and a [`Sweeper`], on the current runtime.
     pub fn spawn(parts: Parts) -> WorkerHandle {
-        let workers = parts.settings.workers.clamp(1, Semaphore::MAX_PERMITS);
+        let workers = parts.settings.workers.max(1);
         let sweeper = Sweeper::spawn(&parts);
+        let (ended, to_settle) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            slots: Arc::new(Semaphore::new(workers)),
+            desk: Desk::new(workers),
+            slots: Slots::new(workers),
             domains: Domains::new(workers),
+            holds: Holds::default(),
+            ended,
             tasks: Mutex::default(),
             phase: watch::Sender::new(Phase::Working),
-            paused: watch::Sender::new(false),
+            paused: sweeper.paused(),
             parts,
         });
-        let mut fetchers = vec![tokio::spawn(fetch::from_this_process(Arc::clone(&shared)))];
-        if let Some(source) = shared.parts.queue.redis_source() {
-            fetchers.push(tokio::spawn(fetch::from_redis(Arc::clone(&shared), source)));
+        let mut fetchers = Vec::new();
+        for &lane in Lane::ALL {
+            fetchers.push(tokio::spawn(fetch::from_this_process(Arc::clone(&shared), lane)));
+            if let Some(source) = shared.parts.queue.redis_source(lane) {
+                fetchers.push(tokio::spawn(fetch::from_redis(Arc::clone(&shared), source, lane)));
+            }
         }
-        WorkerHandle { shared, fetchers, sweeper: Some(sweeper) }
+        let dispatcher = tokio::spawn(dispatch::run(Arc::clone(&shared)));
+        let clerks =
+            [tokio::spawn(hold::keep(Arc::clone(&shared))), tokio::spawn(settle::run(Arc::clone(&shared), to_settle))];
+        WorkerHandle { shared, sweeper: Some(sweeper), fetchers, dispatcher, clerks }
     }
 }
 
 impl WorkerHandle {
-    /// Stops taking mails, until [`resume`](Self::resume). Sends in flight go on. Concerns this process alone.
-    pub fn pause(&self) {
-        self.shared.paused.send_replace(true);
-    }
-
-    /// Takes mails again.
-    pub fn resume(&self) {
-        self.shared.paused.send_replace(false);
-    }
-
-    /// Whether this worker has been paused.
-    pub fn is_paused(&self) -> bool {
-        *self.shared.paused.borrow()
-    }
-
     /// Stops: takes nothing new, gives back what was not begun, and lets sends in flight finish within `deadline`. What
     /// can still be broken off then is released; a send whose final dot is out is left to its lease.
     pub async fn shutdown(mut self, deadline: Duration) {
@@ -139,11 +159,14 @@ impl WorkerHandle {
                 Err(_) => fetcher.abort(),
             }
         }
+        let _ = (&mut self.dispatcher).await;
         if !shared.is_idle_within(deadline.saturating_sub(begun.elapsed())).await {
             shared.phase.send_replace(Phase::Hurrying);
             if !shared.is_idle_within(LAST_WORDS).await {
-                log::warn!("stopped while mails were on their way; they are repeated when their leases have run out");
+                let held = shared.desk.held();
+                log::warn!("stopped with {held} mail(s) unsettled; they are repeated when their leases have run out");
                 shared.tasks().abort_all();
+                self.clerks.iter().for_each(JoinHandle::abort);
             }
         }
         shared.parts.transport.close().await;
@@ -151,10 +174,29 @@ impl WorkerHandle {
 }
 
 impl Shared {
-    /// Waits until every slot is free, at most `patience`; whether they are.
+    /// Ends a mail that was not begun.
+    fn end(&self, mail: Mail, hold: &Arc<Hold>, verdict: Verdict) {
+        self.ended(mail, hold, verdict, Duration::ZERO);
+    }
+
+    /// Hands an attempt's end to the settler.
+    fn ended(&self, mail: Mail, hold: &Arc<Hold>, verdict: Verdict, took: Duration) {
+        let reply = if let Verdict::Sent { reply } = &verdict { reply.clone() } else { String::new() };
+        let no_mailbox = matches!(verdict, Verdict::Dead { mailbox: true, .. });
+        let Some(end) = verdict::decide(self, &mail, verdict) else {
+            self.parts.counters.abandoned(1);
+            log::warn!("gave up an attempt at mail {}: its lease had run out", mail.id);
+            self.holds.let_go(hold);
+            self.desk.settled(1);
+            return;
+        };
+        // Fails only when the settler is gone, and then the lease brings the mail back.
+        let _ = self.ended.send(Ended { mail, hold: Arc::clone(hold), end, reply, no_mailbox, took });
+    }
+
+    /// Waits until no mail is held, at most `patience`; whether that is so.
     async fn is_idle_within(&self, patience: Duration) -> bool {
-        let all = u32::try_from(self.parts.settings.workers.max(1)).unwrap_or(u32::MAX);
-        timeout(patience, self.slots.acquire_many(all)).await.is_ok()
+        timeout(patience, self.desk.idle()).await.is_ok()
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -172,9 +214,28 @@ impl Shared {
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 
-    /// Waits while mail is paused.
-    async fn resumed(&self) {
-        let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
+    /// Waits until a shutdown has begun and no mail is held.
+    async fn finished(&self) {
+        self.reached(Phase::Stopping).await;
+        self.desk.idle().await;
+    }
+
+    /// Whether mails may be taken to be sent.
+    fn takes(&self) -> bool {
+        !*self.paused.borrow()
+    }
+
+    /// Waits until mails may be taken.
+    async fn may_take(&self) {
+        // Fails only when the sweeper is gone, which ends with the worker.
+        let _ = self.paused.clone().wait_for(|paused| !paused).await;
+    }
+
+    /// Waits until mails may not be taken.
+    async fn may_not_take(&self) {
+        if self.paused.clone().wait_for(|paused| *paused).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -191,8 +252,8 @@ impl Drop for WorkerHandle {
 impl std::fmt::Debug for WorkerHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WorkerHandle")
-            .field("free_slots", &self.shared.slots.available_permits())
-            .field("paused", &self.is_paused())
+            .field("free_slots", &self.shared.slots.free())
+            .field("held", &self.shared.desk.held())
             .finish_non_exhaustive()
     }
 }

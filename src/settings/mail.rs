@@ -32,6 +32,10 @@ pub struct Mail {
     pub command_timeout: Duration,
     /// How long the records of sent mails are kept.
     pub retention: Duration,
+    /// An attempt that could not begin this long before the mail expires is not made.
+    pub expiry_margin: Duration,
+    /// How long a mailbox gets no mail after a relay has refused it for good; zero turns that off.
+    pub suppress_for: Duration,
 }
 
 /// Where mails go.
@@ -54,6 +58,8 @@ impl Mail {
         let connect_timeout = reader.duration("mail.connect_timeout", "10ms", "5m");
         let command_timeout = reader.duration("mail.command_timeout", "10ms", "10m");
         let retention = reader.duration("mail.retention", "1m", "3650d");
+        let expiry_margin = reader.duration("mail.expiry_margin", "0s", "1h");
+        let suppress_for = reader.duration("mail.suppress_for", "0s", "3650d");
         let (delivery, from) = (relays?.map_or(Delivery::DevMailbox, Delivery::Smtp), from?);
         remark(reader, &delivery, &from);
         Ok(Self {
@@ -66,6 +72,8 @@ impl Mail {
             connect_timeout: connect_timeout?,
             command_timeout: command_timeout?,
             retention: retention?,
+            expiry_margin: expiry_margin?,
+            suppress_for: suppress_for?,
         })
     }
 }

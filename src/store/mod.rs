@@ -9,7 +9,8 @@
 //! - `transaction!(database, async |conn, q| { … })` for several that succeed or fail together, where `q` is the
 //!   backend's query module.
 //!
-//! What only one backend has (advisory locks, say) is in its `dialect` module, under the same name in both.
+//! What only one backend has (advisory locks, say) is in its `dialect` module, and what the mail worker does to many rows
+//! at once in `dispatch`, under the same names in both.
 
 #![allow(clippy::duplicate_mod, reason = "the query files are compiled once for each backend, on purpose")]
 
@@ -42,6 +43,8 @@ pub mod postgres {
     pub mod challenges;
     #[path = "dialect_postgres.rs"]
     pub mod dialect;
+    #[path = "dispatch_postgres.rs"]
+    pub mod dispatch;
     pub mod guess_budgets;
     pub mod outbox;
     pub mod refresh_tokens;
@@ -66,6 +69,8 @@ pub mod sqlite {
     pub mod challenges;
     #[path = "dialect_sqlite.rs"]
     pub mod dialect;
+    #[path = "dispatch_sqlite.rs"]
+    pub mod dispatch;
     pub mod guess_budgets;
     pub mod outbox;
     pub mod refresh_tokens;

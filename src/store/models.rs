@@ -242,6 +242,9 @@ pub struct NewMail {
     pub fold: Option<String>,
 }
 
+/// The switch that keeps every instance from taking mails to send.
+pub const MAIL_PAUSED: &str = "mail.paused";
+
 /// A mailbox that gets no mail for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Serialize)]
 pub struct Suppression {
@@ -258,6 +261,53 @@ pub struct Suppression {
     pub created_at: Instant,
     /// Until when.
     pub until: Instant,
+}
+
+/// Where an attempt at a claimed mail ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailEnd {
+    /// The mail's id.
+    pub id: MailId,
+    /// The fence it was claimed with: a row that has been claimed again since is left alone.
+    pub fence: i64,
+    /// Where it stands now: `Ready` for another attempt.
+    pub status: MailStatus,
+    /// When it may be tried again; `None` for one that has ended.
+    pub next_attempt_at: Option<Instant>,
+    /// Why the attempt failed; `None` leaves what the row says, and a sent mail has none.
+    pub error: Option<String>,
+    /// Whether the attempt does not count.
+    pub uncounted: bool,
+}
+
+/// What a sweep of the outbox is to do.
+#[derive(Clone, Debug)]
+pub struct SweepOrder {
+    /// The time.
+    pub now: Instant,
+    /// Whether rows whose lease has run out are taken back.
+    pub reclaims: bool,
+    /// Those of them with this many attempts are dead.
+    pub max_attempts: i32,
+    /// The priorities whose queues have room.
+    pub priorities: Vec<i16>,
+    /// Until when the ids it gives are taken to be in a queue.
+    pub queued_until: Instant,
+    /// Rows of each sort at most.
+    pub limit: i64,
+}
+
+/// What a sweep found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Mails that came too late.
+    pub expired: usize,
+    /// Mails whose workers died as often as a mail is tried.
+    pub dead: usize,
+    /// Mails whose lease had run out.
+    pub reclaimed: usize,
+    /// What belongs into the queue, most urgent first.
+    pub due: Vec<(MailId, i16)>,
 }
 
 /// One line of the audit trail.

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use gatepost::domain::{MailContent, MailId, MailStatus, SecurityEvent, UserId};
 use gatepost::mail::{Transport, Worker};
 use gatepost::settings::Delivery;
+use gatepost::store::MAIL_PAUSED;
 
 use crate::SOON;
 use crate::rig::Rig;
@@ -18,7 +19,7 @@ on_both!(
     two_workers_send_each_mail_once,
     an_expired_mail_is_not_sent,
     a_sign_in_that_was_answered_is_not_mailed_any_more,
-    a_paused_worker_takes_nothing,
+    while_mail_is_paused_nobody_takes_any,
     old_records_are_deleted_but_not_dead_letters,
 );
 
@@ -125,14 +126,20 @@ async fn a_sign_in_that_was_answered_is_not_mailed_any_more(rig: Rig) {
     assert_eq!(rig.sink.count(), 1);
 }
 
-async fn a_paused_worker_takes_nothing(rig: Rig) {
-    let worker = rig.worker();
-    worker.pause();
+async fn while_mail_is_paused_nobody_takes_any(rig: Rig) {
+    let _worker = rig.worker();
+    let _another = Worker::spawn(rig.of_another_instance(rig.settings()).await);
+    let switch = async |on| query!(&rig.database, switches::set(MAIL_PAUSED, on, None, rig.clock.now()));
+    let rounds = async || {
+        let before = rig.counters.snapshot().sweeps;
+        eventually("a few rounds", SOON, async || (rig.counters.snapshot().sweeps >= before + 3).then_some(())).await;
+    };
+    assert!(switch(true).await);
+    rounds().await;
     let mail = rig.accept("ann@example.org").await;
-    let before = rig.counters.snapshot().sweeps;
-    eventually("a few rounds", SOON, async || (rig.counters.snapshot().sweeps >= before + 3).then_some(())).await;
+    rounds().await;
     assert_eq!((rig.row(mail.id).await.status, rig.sink.count()), (MailStatus::Ready, 0));
-    worker.resume();
+    assert!(switch(false).await);
     rig.until(mail.id, MailStatus::Sent).await;
 }
 
@@ -141,7 +148,7 @@ async fn old_records_are_deleted_but_not_dead_letters(rig: Rig) {
     let now = rig.clock.now();
     for (mail, status) in [(&sent, MailStatus::Sent), (&dead, MailStatus::Dead)] {
         let row = rig.claim(mail.id, now + TimeDelta::minutes(1)).await;
-        assert!(query!(&rig.database, outbox::finish(row.id, row.fence, status, None, now)));
+        assert!(rig.end(row.id, row.fence, status, None).await);
     }
     rig.clock.advance(Duration::from_hours(2));
     let _worker = rig.worker();
@@ -195,7 +202,7 @@ async fn an_operator_lists_mails_and_revives_a_dead_one() {
     }
     let now = rig.clock.now();
     let row = rig.claim(ids[1], now + TimeDelta::minutes(1)).await;
-    assert!(query!(&rig.database, outbox::finish(row.id, row.fence, MailStatus::Dead, Some("550 no"), now)));
+    assert!(rig.end(row.id, row.fence, MailStatus::Dead, Some("550 no")).await);
 
     let list = async |status, before, limit| -> Vec<MailId> {
         let found = query!(&rig.database, outbox::list(status, None, before, limit));

@@ -31,10 +31,11 @@ async fn the_mail_of_a_dead_worker_is_sent_by_another(rig: Rig) {
 
 async fn a_mail_that_kills_its_workers_is_buried(rig: Rig) {
     let mail = rig.commit("ann@example.org").await;
-    for _ in 0..3 {
+    for attempt in 1..=3 {
         let past = rig.clock.now() - TimeDelta::seconds(1);
         rig.claim(mail.id, past).await;
-        assert_eq!(query!(&rig.database, outbox::reclaim_stale(rig.clock.now())), 1);
+        let swept = rig.sweep(rig.clock.now()).await;
+        assert_eq!((swept.reclaimed, swept.dead), if attempt < 3 { (1, 0) } else { (0, 1) });
     }
     let _worker = rig.worker();
     let row = rig.until(mail.id, MailStatus::Dead).await;
@@ -45,18 +46,18 @@ async fn a_stale_fence_changes_nothing(rig: Rig) {
     let mail = rig.commit("ann@example.org").await;
     let now = rig.clock.now();
     let first = rig.claim(mail.id, now - TimeDelta::seconds(1)).await;
-    assert_eq!(query!(&rig.database, outbox::reclaim_stale(now)), 1);
+    assert_eq!(rig.sweep(now).await.reclaimed, 1);
     let second = rig.claim(mail.id, now + TimeDelta::minutes(1)).await;
 
     let (id, fence, later) = (mail.id, first.fence, now + TimeDelta::hours(1));
-    assert!(!query!(&rig.database, outbox::renew(id, fence, later)));
-    assert!(!query!(&rig.database, outbox::finish(id, fence, MailStatus::Dead, Some("stale"), now)));
-    assert!(!query!(&rig.database, outbox::retry(id, fence, later, "stale")));
-    assert!(!query!(&rig.database, outbox::release(id, fence, later)));
+    assert!(query!(&rig.database, dispatch::renew(&[(id, fence)], later)).is_empty());
+    for status in [MailStatus::Dead, MailStatus::Sent, MailStatus::Expired, MailStatus::Ready] {
+        assert!(!rig.end(id, fence, status, Some("stale")).await);
+    }
     let row = rig.row(id).await;
     assert_eq!((row.status, row.fence, row.attempts, row.last_error), (MailStatus::Sending, second.fence, 2, None));
     assert_eq!(row.lease_until, second.lease_until);
-    assert!(query!(&rig.database, outbox::finish(id, second.fence, MailStatus::Sent, None, now)));
+    assert!(rig.end(id, second.fence, MailStatus::Sent, None).await);
 }
 
 async fn a_long_send_keeps_its_lease(rig: Rig) {
@@ -73,8 +74,8 @@ async fn a_long_send_keeps_its_lease(rig: Rig) {
 /// Takes a row from the worker that is sending it, as another instance would that has seen its lease run out.
 async fn take_over(rig: &Rig, mail: gatepost::domain::MailId) -> i64 {
     let future = rig.clock.now() + TimeDelta::minutes(5);
-    assert_eq!(query!(&rig.database, outbox::reclaim_stale(future)), 1);
-    let mut claimed = query!(&rig.database, outbox::claim(&[mail], future, future + TimeDelta::minutes(5)));
+    assert_eq!(rig.sweep(future).await.reclaimed, 1);
+    let mut claimed = query!(&rig.database, dispatch::claim(&[mail], future, future + TimeDelta::minutes(5)));
     claimed.pop().unwrap().fence
 }
 

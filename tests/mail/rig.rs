@@ -12,7 +12,7 @@ use gatepost::domain::{
 use gatepost::mail::{Counters, Outbox, Parts, Queue, Renderer, Transport, Worker, WorkerHandle};
 use gatepost::redis::Redis;
 use gatepost::settings::{self, DatabaseUrl, Delivery, LoginMethods, Mailbox, Relay, RelayTls};
-use gatepost::store::{Challenge, Database, Mail, NewMail};
+use gatepost::store::{Challenge, Database, Mail, MailEnd, NewMail, SweepOrder, Swept};
 use gatepost::templates::Templates;
 
 use crate::SOON;
@@ -117,6 +117,8 @@ impl Rig {
             connect_timeout: Duration::from_secs(2),
             command_timeout: Duration::from_secs(5),
             retention: Duration::from_hours(1),
+            expiry_margin: Duration::from_secs(5),
+            suppress_for: Duration::from_hours(24),
         }
     }
 
@@ -231,10 +233,26 @@ impl Rig {
         eventually(&what, SOON, async || Some(self.row(id).await).filter(|row| row.status == status)).await
     }
 
+    /// Ends a claimed row by hand, or gives it back; whether the fence was still good.
+    pub(crate) async fn end(&self, id: MailId, fence: i64, status: MailStatus, error: Option<&str>) -> bool {
+        let next_attempt_at = (status == MailStatus::Ready).then(|| self.clock.now() + TimeDelta::hours(1));
+        let error = error.map(str::to_owned);
+        let end = MailEnd { id, fence, status, next_attempt_at, error, uncounted: false };
+        let ended: Vec<MailId> = query!(&self.database, dispatch::settle(&[end], self.clock.now()));
+        ended == [id]
+    }
+
+    /// Sweeps as another instance does at `now`; gives what was found.
+    pub(crate) async fn sweep(&self, now: Instant) -> Swept {
+        let order =
+            SweepOrder { now, reclaims: true, max_attempts: 3, priorities: Vec::new(), queued_until: now, limit: 100 };
+        query!(&self.database, dispatch::sweep(&order))
+    }
+
     /// Claims a row by hand, as a worker does that is about to die.
     pub(crate) async fn claim(&self, id: MailId, lease_until: Instant) -> Mail {
         let now = self.clock.now() + TimeDelta::seconds(1);
-        let mut claimed = query!(&self.database, outbox::claim(&[id], now, lease_until));
+        let mut claimed = query!(&self.database, dispatch::claim(&[id], now, lease_until));
         claimed.pop().expect("the row can be claimed")
     }
 }

@@ -18,7 +18,9 @@ use gatepost::domain::{
     Note, Redacted, Role, SessionId, UserId, UserStatus, Username,
 };
 use gatepost::settings::{self, DatabaseUrl};
-use gatepost::store::{Challenge, Database, NewMail, NewUser, ProfileChange, Session, StoreError, User, UserFilter};
+use gatepost::store::{
+    Challenge, Database, MailEnd, NewMail, NewUser, ProfileChange, Session, StoreError, SweepOrder, User, UserFilter,
+};
 use support::Postgres;
 
 /// The settings of a database at `url`.
@@ -97,6 +99,14 @@ fn new_mail(now: Instant) -> NewMail {
         expires_at: now + TimeDelta::minutes(10),
         queued_until: now + TimeDelta::seconds(2),
     }
+}
+
+fn sweep_at(now: Instant) -> SweepOrder {
+    SweepOrder { now, reclaims: true, max_attempts: 3, priorities: vec![0, 1, 2, 3], queued_until: now, limit: 100 }
+}
+
+fn ended(id: MailId, fence: i64, status: MailStatus) -> MailEnd {
+    MailEnd { id, fence, status, next_attempt_at: None, error: None, uncounted: false }
 }
 
 /// Compiles each test once for either backend. `$pool` is where connections that may write come from, `$q` the
@@ -302,16 +312,16 @@ on_both_databases! {
         let mail = new_mail(start);
         q::outbox::insert(&mut conn, &mail).await.unwrap();
         let lease = start + TimeDelta::seconds(60);
-        let claimed = q::outbox::claim(&mut conn, &[mail.id, mail.id], start, lease).await.unwrap();
+        let claimed = q::dispatch::claim(&mut conn, &[mail.id, mail.id], start, lease).await.unwrap();
         assert_eq!(claimed.len(), 1);
         assert_eq!((claimed[0].attempts, claimed[0].fence, claimed[0].status), (1, 1, MailStatus::Sending));
-        assert!(q::outbox::claim(&mut conn, &[mail.id], start, lease).await.unwrap().is_empty());
-        assert_eq!(q::outbox::reclaim_stale(&mut conn, lease).await.unwrap(), 1);
-        let again = q::outbox::claim(&mut conn, &[mail.id], lease, lease + TimeDelta::seconds(60)).await.unwrap();
-        let finish = MailStatus::Sent;
-        assert!(!q::outbox::finish(&mut conn, mail.id, 1, finish, None, lease).await.unwrap());
-        assert!(!q::outbox::retry(&mut conn, mail.id, 1, lease, "late").await.unwrap());
-        assert!(q::outbox::finish(&mut conn, mail.id, again[0].fence, finish, None, lease).await.unwrap());
+        assert!(q::dispatch::claim(&mut conn, &[mail.id], start, lease).await.unwrap().is_empty());
+        assert_eq!(q::dispatch::sweep(&mut conn, &sweep_at(lease)).await.unwrap().reclaimed, 1);
+        let again = q::dispatch::claim(&mut conn, &[mail.id], lease, lease + TimeDelta::seconds(60)).await.unwrap();
+        let late = [ended(mail.id, 1, MailStatus::Sent), ended(mail.id, 1, MailStatus::Ready)];
+        assert!(q::dispatch::settle(&mut conn, &late, lease).await.unwrap().is_empty());
+        let ends = [ended(mail.id, again[0].fence, MailStatus::Sent)];
+        assert_eq!(q::dispatch::settle(&mut conn, &ends, lease).await.unwrap(), [mail.id]);
         let row = q::outbox::by_id(&mut conn, mail.id).await.unwrap().unwrap();
         assert_eq!((row.status, row.finished_at, row.last_error), (MailStatus::Sent, Some(lease), None));
     }
@@ -321,10 +331,73 @@ on_both_databases! {
         let mail = new_mail(now());
         q::outbox::insert(&mut conn, &mail).await.unwrap();
         let end = mail.expires_at;
-        assert!(q::outbox::claim(&mut conn, &[mail.id], end, end).await.unwrap().is_empty());
-        assert_eq!(q::outbox::expire_due(&mut conn, end).await.unwrap(), 1);
+        assert!(q::dispatch::claim(&mut conn, &[mail.id], end, end).await.unwrap().is_empty());
+        assert_eq!(q::dispatch::sweep(&mut conn, &sweep_at(end)).await.unwrap().expired, 1);
         let row = q::outbox::by_id(&mut conn, mail.id).await.unwrap().unwrap();
         assert_eq!(row.status, MailStatus::Expired);
+    }
+
+    async fn mails_end_each_in_its_own_way_in_one_statement(database, pool, q) {
+        let mut conn = pool.get().await.unwrap();
+        let start = now();
+        let mut ids = Vec::new();
+        for _ in 0..4 {
+            let mail = new_mail(start);
+            q::outbox::insert(&mut conn, &mail).await.unwrap();
+            ids.push(mail.id);
+        }
+        let lease = start + TimeDelta::seconds(60);
+        assert_eq!(q::dispatch::claim(&mut conn, &ids, start, lease).await.unwrap().len(), 4);
+        let later = start + TimeDelta::seconds(15);
+        let ends = [
+            ended(ids[0], 1, MailStatus::Sent),
+            MailEnd { error: Some("550 no".to_owned()), ..ended(ids[1], 1, MailStatus::Dead) },
+            MailEnd {
+                next_attempt_at: Some(later),
+                error: Some("450 later".to_owned()),
+                ..ended(ids[2], 1, MailStatus::Ready)
+            },
+            MailEnd { next_attempt_at: Some(later), uncounted: true, ..ended(ids[3], 1, MailStatus::Ready) },
+        ];
+        let mut settled = q::dispatch::settle(&mut conn, &ends, start).await.unwrap();
+        settled.sort();
+        assert_eq!(settled, ids);
+        let mut rows = Vec::new();
+        for id in ids {
+            let row = q::outbox::by_id(&mut conn, id).await.unwrap().unwrap();
+            assert_eq!(row.lease_until, None);
+            rows.push((row.status, row.attempts, row.finished_at, row.next_attempt_at, row.last_error));
+        }
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            rows,
+            [
+                (MailStatus::Sent, 1, Some(start), start, None),
+                (MailStatus::Dead, 1, Some(start), start, text("550 no")),
+                (MailStatus::Ready, 1, None, later, text("450 later")),
+                (MailStatus::Ready, 0, None, later, None),
+            ]
+        );
+    }
+
+    async fn a_sweep_queues_what_is_due_most_urgent_first(database, pool, q) {
+        let mut conn = pool.get().await.unwrap();
+        let start = now();
+        let mail = |priority, queued_until| NewMail { priority, queued_until, ..new_mail(start) };
+        let (low, urgent) = (mail(3, start), mail(0, start));
+        let (on_its_way, later) = (mail(0, start + TimeDelta::seconds(2)), new_mail(start));
+        let later = NewMail { next_attempt_at: start + TimeDelta::seconds(9), queued_until: start, ..later };
+        for mail in [&low, &urgent, &on_its_way, &later] {
+            q::outbox::insert(&mut conn, mail).await.unwrap();
+        }
+        let order = SweepOrder { queued_until: start + TimeDelta::seconds(30), ..sweep_at(start) };
+        let swept = q::dispatch::sweep(&mut conn, &order).await.unwrap();
+        assert_eq!(swept.due, [(urgent.id, 0), (low.id, 3)]);
+        assert!(q::dispatch::sweep(&mut conn, &order).await.unwrap().due.is_empty(), "they are in the queue now");
+        let order = sweep_at(start + TimeDelta::seconds(30));
+        let others = SweepOrder { priorities: vec![1, 2, 3], ..order.clone() };
+        assert_eq!(q::dispatch::sweep(&mut conn, &others).await.unwrap().due, [(low.id, 3)]);
+        assert_eq!(q::dispatch::sweep(&mut conn, &order).await.unwrap().due.len(), 4);
     }
 
     async fn a_transaction_that_fails_leaves_nothing(database, pool, q) {

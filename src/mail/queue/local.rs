@@ -5,17 +5,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{End, Entry};
+use super::{End, Entry, Lane};
 use crate::domain::{MailId, Priority};
 
 /// A list holds no more ids than this: where no worker runs nobody takes them, and the sweeper feeds from the rows.
 const MOST: usize = 10_000;
 
+#[derive(Debug, Default)]
+struct Lists {
+    ids: [VecDeque<MailId>; 4],
+    takes: u32,
+}
+
 /// Ids by priority.
 #[derive(Debug, Default)]
 pub(crate) struct LocalLists {
-    lists: Mutex<[VecDeque<MailId>; 4]>,
-    filled: Notify,
+    lists: Mutex<Lists>,
+    /// One for each lane.
+    filled: [Notify; 2],
 }
 
 impl LocalLists {
@@ -24,7 +31,7 @@ impl LocalLists {
         match end {
             End::Back => {
                 for &(id, priority) in entries {
-                    let list = &mut lists[index(priority)];
+                    let list = &mut lists.ids[index(priority)];
                     if list.len() < MOST {
                         list.push_back(id);
                     }
@@ -32,37 +39,43 @@ impl LocalLists {
             }
             End::Front => {
                 for &(id, priority) in entries.iter().rev() {
-                    lists[index(priority)].push_front(id);
+                    lists.ids[index(priority)].push_front(id);
                 }
             }
         }
         drop(lists);
-        self.filled.notify_one();
+        for lane in Lane::ALL {
+            if entries.iter().any(|(_, priority)| lane.places().contains(&index(*priority))) {
+                self.filled[*lane as usize].notify_one();
+            }
+        }
     }
 
-    /// Takes up to `most` ids, most urgent first and in order of arrival; nothing when nothing waits.
-    pub(crate) fn take(&self, most: usize) -> Vec<Entry> {
+    /// Takes up to `most` ids of a lane, in its order and in order of arrival; nothing when nothing waits.
+    pub(crate) fn take(&self, most: usize, lane: Lane) -> Vec<Entry> {
         let mut lists = self.lists();
+        lists.takes = lists.takes.wrapping_add(1);
         let mut taken = Vec::new();
-        for (list, &priority) in lists.iter_mut().zip(Priority::ALL) {
+        for place in lane.order(lists.takes) {
+            let list = &mut lists.ids[place];
             let count = list.len().min(most - taken.len());
-            taken.extend(list.drain(..count).map(|id| (id, priority)));
+            taken.extend(list.drain(..count).map(|id| (id, Priority::ALL[place])));
         }
         taken
     }
 
-    /// Waits until something is there. May return early, and serves one waiter.
-    pub(crate) async fn filled(&self) {
-        while self.lists().iter().all(VecDeque::is_empty) {
-            self.filled.notified().await;
+    /// Waits until something is in one of a lane's lists. May return early, and serves one waiter.
+    pub(crate) async fn filled(&self, lane: Lane) {
+        while self.lists().ids[lane.places()].iter().all(VecDeque::is_empty) {
+            self.filled[lane as usize].notified().await;
         }
     }
 
     pub(super) fn lengths(&self) -> [usize; 4] {
-        self.lists().each_ref().map(VecDeque::len)
+        self.lists().ids.each_ref().map(VecDeque::len)
     }
 
-    fn lists(&self) -> MutexGuard<'_, [VecDeque<MailId>; 4]> {
+    fn lists(&self) -> MutexGuard<'_, Lists> {
         // Nothing panics while it holds the lock.
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,18 +109,30 @@ mod tests {
             (id(5), Priority::High),
         ];
         lists.put(&entries, End::Back);
-        let order: Vec<MailId> = lists.take(4).into_iter().map(|(id, _)| id).collect();
-        assert_eq!(order, [id(3), id(5), id(2), id(4)]);
+        let order: Vec<MailId> = lists.take(3, Lane::Others).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(order, [id(5), id(2), id(4)]);
+        assert_eq!(lists.take(9, Lane::Urgent), [(id(3), Priority::Urgent)]);
         assert_eq!(lists.lengths(), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn the_least_urgent_move_however_many_others_come() {
+        let lists = LocalLists::default();
+        lists.put(&[(id(1), Priority::Low)], End::Back);
+        let takes = (0..100).position(|_| {
+            lists.put(&[(id(2), Priority::High)], End::Back);
+            lists.take(1, Lane::Others) == [(id(1), Priority::Low)]
+        });
+        assert!(takes.is_some_and(|takes| takes < 8), "{takes:?}");
     }
 
     #[test]
     fn what_is_given_back_comes_first_again_in_its_old_order() {
         let lists = LocalLists::default();
         lists.put(&[(id(1), Priority::High), (id(2), Priority::High), (id(3), Priority::High)], End::Back);
-        let taken = lists.take(2);
+        let taken = lists.take(2, Lane::Others);
         lists.put(&taken, End::Front);
-        let order: Vec<MailId> = lists.take(9).into_iter().map(|(id, _)| id).collect();
+        let order: Vec<MailId> = lists.take(9, Lane::Others).into_iter().map(|(id, _)| id).collect();
         assert_eq!(order, [id(1), id(2), id(3)]);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{End, Entry};
+use super::{End, Entry, Lane};
 use crate::domain::Priority;
 use crate::mail::Counters;
 use crate::redis::keys::MAIL_LISTS;
@@ -38,9 +38,11 @@ pub(super) async fn lengths(redis: &Redis) -> Result<[usize; 4], RedisError> {
     redis.pipeline(commands).await
 }
 
-/// Takes ids out of the lists, over a connection that nothing else uses.
+/// Takes ids out of a lane's lists, over a connection that nothing else uses.
 pub(crate) struct RedisSource {
     redis: Redis,
+    lane: Lane,
+    takes: u32,
     counters: Counters,
     connection: Option<MultiplexedConnection>,
     /// Whether the server knows BLMPOP, which came with Redis 7.
@@ -48,8 +50,8 @@ pub(crate) struct RedisSource {
 }
 
 impl RedisSource {
-    pub(super) fn new(redis: Redis, counters: Counters) -> Self {
-        Self { redis, counters, connection: None, pops_batches: true }
+    pub(super) fn new(redis: Redis, lane: Lane, counters: Counters) -> Self {
+        Self { redis, lane, takes: 0, counters, connection: None, pops_batches: true }
     }
 
     /// The server, to wait for its return.
@@ -57,7 +59,7 @@ impl RedisSource {
         &self.redis
     }
 
-    /// Takes up to `most` ids out of the most urgent list that has any, waiting a second for one; nothing when none came.
+    /// Takes up to `most` ids out of one list that has any, waiting a second for one; nothing when none came.
     /// Let it finish: an abandoned call loses what it has taken.
     pub(crate) async fn take(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
         let taken = self.pop(most).await;
@@ -84,8 +86,10 @@ impl RedisSource {
     }
 
     async fn pop(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
+        self.takes = self.takes.wrapping_add(1);
+        let lists: Vec<&str> = self.lane.order(self.takes).into_iter().map(|place| MAIL_LISTS[place]).collect();
         if self.pops_batches {
-            match self.pop_batch(most).await {
+            match self.pop_batch(&lists, most).await {
                 Err(RedisError::Reply(error)) if is_unknown_command(&error) => {
                     log::info!("this Redis has no BLMPOP (it came with version 7): taking mail ids one list at a time");
                     self.pops_batches = false;
@@ -93,19 +97,19 @@ impl RedisSource {
                 taken => return taken,
             }
         }
-        self.pop_singly(most).await
+        self.pop_singly(&lists, most).await
     }
 
-    async fn pop_batch(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
+    async fn pop_batch(&mut self, lists: &[&str], most: usize) -> Result<Vec<Entry>, RedisError> {
         let mut command = cmd("BLMPOP");
-        command.arg(BLOCK_SECONDS).arg(MAIL_LISTS.len()).arg(&MAIL_LISTS).arg("RIGHT").arg("COUNT").arg(most);
+        command.arg(BLOCK_SECONDS).arg(lists.len()).arg(lists).arg("RIGHT").arg("COUNT").arg(most);
         let popped: Option<(String, Vec<Vec<u8>>)> = self.ask(&command).await?;
         Ok(popped.map_or_else(Vec::new, |(list, ids)| self.read(&list, ids)))
     }
 
     /// For servers before version 7: waits for one id, then fetches what else waits in its list.
-    async fn pop_singly(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
-        let popped: Option<(String, Vec<u8>)> = self.ask(cmd("BRPOP").arg(&MAIL_LISTS).arg(BLOCK_SECONDS)).await?;
+    async fn pop_singly(&mut self, lists: &[&str], most: usize) -> Result<Vec<Entry>, RedisError> {
+        let popped: Option<(String, Vec<u8>)> = self.ask(cmd("BRPOP").arg(lists).arg(BLOCK_SECONDS)).await?;
         let Some((list, first)) = popped else { return Ok(Vec::new()) };
         let mut ids = vec![first];
         while ids.len() < most {

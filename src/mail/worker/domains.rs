@@ -1,90 +1,102 @@
-//! Keeps one slow recipient domain from taking every slot.
+//! Keeps slow recipient domains from taking every slot.
 //!
-//! A domain may hold all slots but a reserve. A mail beyond that waits for one of its domain's slots, as long as these
-//! come free; once a send of the domain has taken two seconds, its further mails go back to the outbox instead, and
-//! the reserve is there for everybody else.
+//! A domain may have any number of sends in flight as long as they go through. One that has had a send take longer than
+//! [`SLOW`] is slow, and has no more than its share in flight until a send goes through quickly again; its other mails
+//! go back to the outbox for a moment. The sends that made it a slow one have left their slots for the slow lane by then
+//! (see `dispatch`), so the slots are there for everybody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as Monotonic};
 
-use tokio::sync::Notify;
-use tokio::time::{Instant as Monotonic, sleep_until};
-
-/// A send that takes longer makes its domain a slow one.
-const SLOW: Duration = Duration::from_secs(2);
+/// A send that takes longer makes its domain a slow one, and leaves its slot.
+pub(super) const SLOW: Duration = Duration::from_secs(1);
+/// How long a domain is slow after its last slow send.
+const MEMORY: Duration = Duration::from_mins(1);
+/// Domains that are remembered before those that are not needed are forgotten.
+const MANY: usize = 1000;
 
 /// The sends in flight, by recipient domain.
 pub(super) struct Domains {
     share: usize,
-    begun: Mutex<HashMap<String, Vec<Monotonic>>>,
-    freed: Notify,
+    loads: Mutex<HashMap<Box<str>, Load>>,
+}
+
+#[derive(Default)]
+struct Load {
+    in_flight: usize,
+    slow_until: Option<Monotonic>,
 }
 
 /// The right to send to a domain; given back when dropped.
-pub(super) struct Turn<'a> {
-    domains: &'a Domains,
-    domain: &'a str,
+pub(super) struct Turn {
+    domains: Arc<Domains>,
+    domain: Box<str>,
     begun: Monotonic,
 }
 
 impl Domains {
-    /// Shares out `slots`: a quarter of them, and at least one if there is more than one, is the reserve.
-    pub(super) fn new(slots: usize) -> Self {
-        let share = slots.saturating_sub(slots.div_ceil(4)).max(1);
-        Self { share, begun: Mutex::default(), freed: Notify::new() }
+    /// Shares out `slots`: a slow domain may have a quarter of them.
+    pub(super) fn new(slots: usize) -> Arc<Self> {
+        Arc::new(Self { share: (slots / 4).max(1), loads: Mutex::default() })
     }
 
-    /// Waits for a turn; `None` when the domain has its share of the slots and is slow.
-    pub(super) async fn turn<'a>(&'a self, domain: &'a str) -> Option<Turn<'a>> {
-        loop {
-            let mut freed = std::pin::pin!(self.freed.notified());
-            // From here on no slot comes free unnoticed.
-            freed.as_mut().enable();
-            let slow_at = match self.begin(domain) {
-                Ok(turn) => return Some(turn),
-                Err(oldest) => oldest + SLOW,
-            };
-            tokio::select! {
-                () = freed => {}
-                () = sleep_until(slow_at) => return None,
-            }
+    /// Begins a send; `None` when the domain is slow and has its share.
+    pub(super) fn begin(self: &Arc<Self>, domain: &str, now: Monotonic) -> Option<Turn> {
+        let mut loads = self.loads();
+        if loads.len() > MANY {
+            loads.retain(|_, load| load.in_flight > 0 || load.is_slow(now));
         }
-    }
-
-    /// Takes a turn, or tells when the oldest send of the domain began.
-    fn begin<'a>(&'a self, domain: &'a str) -> Result<Turn<'a>, Monotonic> {
-        let now = Monotonic::now();
-        let mut begun = self.begun();
-        let sends = begun.entry(domain.to_owned()).or_default();
-        match sends.first() {
-            Some(&oldest) if sends.len() >= self.share => Err(oldest),
-            _ => {
-                sends.push(now);
-                Ok(Turn { domains: self, domain, begun: now })
-            }
+        if !loads.contains_key(domain) {
+            loads.insert(domain.into(), Load::default());
         }
+        let load = loads.get_mut(domain)?;
+        if load.is_slow(now) && load.in_flight >= self.share {
+            return None;
+        }
+        load.in_flight += 1;
+        Some(Turn { domains: Arc::clone(self), domain: domain.into(), begun: now })
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashMap<String, Vec<Monotonic>>> {
+    fn loads(&self) -> MutexGuard<'_, HashMap<Box<str>, Load>> {
         // Nothing panics while it holds the lock.
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Load {
+    fn is_slow(&self, now: Monotonic) -> bool {
+        self.slow_until.is_some_and(|until| now < until)
+    }
+}
+
+impl Turn {
+    /// The send takes long.
+    pub(super) fn is_slow(&self, now: Monotonic) {
+        if let Some(load) = self.domains.loads().get_mut(&self.domain) {
+            load.slow_until = Some(now + MEMORY);
+        }
+    }
+
+    /// The send ended at `now`.
+    pub(super) fn end(self, now: Monotonic) {
+        if now.saturating_duration_since(self.begun) < SLOW
+            && let Some(load) = self.domains.loads().get_mut(&self.domain)
+        {
+            load.slow_until = None;
+        }
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
-        let mut begun = self.domains.begun();
-        if let Some(sends) = begun.get_mut(self.domain) {
-            if let Some(ended) = sends.iter().position(|&other| other == self.begun) {
-                sends.remove(ended);
-            }
-            if sends.is_empty() {
-                begun.remove(self.domain);
+        let mut loads = self.domains.loads();
+        if let Some(load) = loads.get_mut(&self.domain) {
+            load.in_flight = load.in_flight.saturating_sub(1);
+            if load.in_flight == 0 && load.slow_until.is_none() {
+                loads.remove(&self.domain);
             }
         }
-        drop(begun);
-        self.domains.freed.notify_waiters();
     }
 }
 
@@ -93,32 +105,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_slots_are_kept_for_others_where_there_are_some() {
-        let shares = [1, 2, 3, 4, 8, 256].map(|slots| Domains::new(slots).share);
-        assert_eq!(shares, [1, 1, 2, 3, 6, 192]);
+    fn a_slow_domain_keeps_to_its_share_until_it_is_quick_again() {
+        let (domains, now) = (Domains::new(8), Monotonic::now());
+        let begin = |domain, at| domains.begin(domain, at);
+        let mut held: Vec<Turn> = (0..8).filter_map(|_| begin("slow.example", now)).collect();
+        assert_eq!(held.len(), 8, "as many as there are slots, at first");
+        held[0].is_slow(now + SLOW);
+        assert!(begin("slow.example", now + SLOW).is_none());
+        assert!(begin("quick.example", now + SLOW).is_some());
+        held.truncate(2);
+        assert!(begin("slow.example", now + SLOW).is_none(), "two are its share");
+        held.truncate(1);
+        let second = begin("slow.example", now + SLOW).unwrap();
+        assert!(begin("slow.example", now + SLOW).is_none());
+        second.end(now + SLOW + SLOW / 2);
+        assert!(begin("slow.example", now + SLOW * 2).is_some_and(|turn| domains.begin(&turn.domain, now).is_some()));
     }
 
-    #[tokio::test]
-    async fn a_slow_domain_gets_its_share_and_others_go_on() {
-        let domains = Domains::new(4);
-        let mut held = Vec::new();
-        for _ in 0..3 {
-            held.push(domains.turn("slow.example").await);
-        }
-        assert!(held.iter().all(Option::is_some));
-        assert!(domains.turn("slow.example").await.is_none(), "the share is used up, and nothing came free in time");
-        assert!(domains.turn("quick.example").await.is_some());
-        held.pop();
-        assert!(domains.turn("slow.example").await.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_quick_domain_waits_its_turn_and_gets_it() {
-        let domains = Domains::new(1);
-        let first = domains.turn("quick.example").await;
-        let (second, ()) = tokio::join!(domains.turn("quick.example"), async { drop(first) });
-        assert!(second.is_some());
-        drop(second);
-        assert!(domains.begun().is_empty());
+    #[test]
+    fn a_domain_is_forgotten_when_nothing_is_known_against_it() {
+        let (domains, now) = (Domains::new(2), Monotonic::now());
+        domains.begin("a.example", now).unwrap().end(now);
+        assert!(domains.loads().is_empty());
+        let slow = domains.begin("b.example", now).unwrap();
+        slow.is_slow(now + SLOW);
+        slow.end(now + SLOW * 2);
+        assert_eq!(domains.loads().len(), 1);
+        let held: Vec<_> = (0..=MANY).filter_map(|n| domains.begin(&format!("{n}.example"), now)).collect();
+        assert_eq!(held.len(), MANY + 1);
+        drop(domains.begin("c.example", now + SLOW + MEMORY));
+        assert!(!domains.loads().contains_key("b.example"));
     }
 }

@@ -1,18 +1,25 @@
-//! From the queue to claimed rows. A fetcher never drops a pop half-way, and never pops more than it has slots for.
+//! From the queue to claimed mails on the desk, a batch at a time: one pop, one statement that claims, one each that reads
+//! the challenges and the suppressed mailboxes among them.
+//!
+//! Each lane of each source has a fetcher of its own, so that urgent mails are fetched while the desk is full of others. A
+//! fetcher never drops a pop half-way, and never pops more than the desk has room for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::{Phase, Shared, delivery};
+use super::job::{Job, Letter};
+use super::verdict::Verdict;
+use super::{Phase, Shared, dispatch};
 use crate::domain::clock::span;
-use crate::domain::{Instant, MailId};
-use crate::mail::queue::{Entry, RedisSource};
-use crate::store::{Database, Mail, StoreError, update};
+use crate::domain::{ChallengeId, EmailAddress, Instant, MailContent, MailId};
+use crate::mail::queue::{Entry, Lane, RedisSource};
+use crate::mail::render::Renderer;
+use crate::store::{Challenge, Database, Mail, StoreError, Suppression, read, update};
 
-/// How long the database may take to claim.
+/// How long the database may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long a fetcher leaves a server alone that has failed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -20,38 +27,37 @@ const PAUSE: Duration = Duration::from_millis(500);
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
 /// Fetches from the lists of this process until the worker stops.
-pub(super) async fn from_this_process(shared: Arc<Shared>) {
+pub(super) async fn from_this_process(shared: Arc<Shared>, lane: Lane) {
+    let queue = shared.parts.queue.clone();
     loop {
         tokio::select! {
             () = shared.reached(Phase::Stopping) => return,
             () = async {
-                shared.parts.queue.local().filled().await;
-                shared.resumed().await;
+                shared.may_take().await;
+                queue.local().filled(lane).await;
             } => {}
         }
-        let Some(slots) = slots(&shared, 0).await else { return };
-        let entries = shared.parts.queue.local().take(slots.num_permits());
+        let Some(room) = room(&shared, lane).await else { return };
+        let entries = queue.local().take(room, lane);
         if !entries.is_empty() {
-            begin(&shared, slots, entries).await;
+            begin(&shared, entries).await;
         }
     }
 }
 
 /// Fetches from Redis until the worker stops.
-pub(super) async fn from_redis(shared: Arc<Shared>, mut source: RedisSource) {
+pub(super) async fn from_redis(shared: Arc<Shared>, mut source: RedisSource, lane: Lane) {
     let mut changes = source.redis().changes();
     loop {
         tokio::select! {
             () = shared.reached(Phase::Stopping) => return,
-            () = shared.resumed() => {}
+            () = shared.may_take() => {}
         }
-        // While this waits for ids, one slot stays free for those that come to this process.
-        let Some(slots) = slots(&shared, 1).await else { return };
-        match source.take(slots.num_permits()).await {
+        let Some(room) = room(&shared, lane).await else { return };
+        match source.take(room).await {
             Ok(entries) if entries.is_empty() => {}
-            Ok(entries) => begin(&shared, slots, entries).await,
+            Ok(entries) => begin(&shared, entries).await,
             Err(error) => {
-                drop(slots);
                 log::debug!("no mail ids from Redis: {error}");
                 tokio::select! {
                     () = shared.reached(Phase::Stopping) => return,
@@ -66,53 +72,111 @@ pub(super) async fn from_redis(shared: Arc<Shared>, mut source: RedisSource) {
     }
 }
 
-/// All free slots but `spare`, and at least one: waits for that. `None` when the worker stops.
-async fn slots(shared: &Arc<Shared>, spare: usize) -> Option<OwnedSemaphorePermit> {
-    let mut slots = tokio::select! {
-        () = shared.reached(Phase::Stopping) => return None,
-        slot = Arc::clone(&shared.slots).acquire_owned() => slot.ok()?,
-    };
-    let more = u32::try_from(shared.slots.available_permits().saturating_sub(spare)).unwrap_or(0);
-    if more > 0
-        && let Ok(more) = Arc::clone(&shared.slots).try_acquire_many_owned(more)
-    {
-        slots.merge(more);
+/// Waits for room on the desk. `None` when the worker stops.
+async fn room(shared: &Shared, lane: Lane) -> Option<usize> {
+    tokio::select! {
+        () = shared.reached(Phase::Stopping) => None,
+        room = shared.desk.room(lane) => Some(room),
     }
-    Some(slots)
 }
 
-/// Claims what was popped and starts a task for each claimed row, in the order of the queue.
-async fn begin(shared: &Arc<Shared>, mut slots: OwnedSemaphorePermit, entries: Vec<Entry>) {
-    if shared.is_stopping() || *shared.paused.borrow() {
-        shared.parts.queue.give_back(&entries).await;
-        return;
+/// Claims what was popped, and puts on the desk what can be sent.
+async fn begin(shared: &Arc<Shared>, entries: Vec<Entry>) {
+    shared.desk.claim(entries.len());
+    // After they were counted: a shutdown that begins now waits for them.
+    if shared.is_stopping() || !shared.takes() {
+        return give_up(shared, &entries).await;
     }
     let ids: Vec<MailId> = entries.iter().map(|(id, _)| *id).collect();
     let now = shared.parts.clock.now() + span(CLOCK_SLACK);
-    let claiming = claim(&shared.parts.database, &ids, now, now + span(shared.parts.settings.lease));
+    let until = now + span(shared.parts.settings.lease);
+    let claiming = claim(&shared.parts.database, &ids, now, until);
     let claimed = timeout(ANSWER, claiming).await;
     let mut mails = match claimed.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
         Ok(mails) => mails,
         Err(error) => {
             log::warn!("mails cannot be claimed, trying again: {error}");
-            shared.parts.queue.give_back(&entries).await;
-            drop(slots);
+            give_up(shared, &entries).await;
             let _ = timeout(PAUSE, shared.reached(Phase::Stopping)).await;
             return;
         }
     };
-    mails.sort_by_key(|mail| ids.iter().position(|id| *id == mail.id));
-    let mut tasks = shared.tasks();
-    while tasks.try_join_next().is_some() {}
-    for mail in mails {
-        // There are as many slots as ids; were there not, the lease would bring the mail back.
-        let Some(slot) = slots.split(1) else { break };
-        let shared = Arc::clone(shared);
-        tasks.spawn(async move {
-            delivery::run(&shared, mail).await;
-            drop(slot);
-        });
+    let places: HashMap<MailId, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+    mails.sort_by_key(|mail| places.get(&mail.id));
+    shared.desk.unclaim(entries.len().saturating_sub(mails.len()));
+    let jobs = mails.into_iter().map(|mail| {
+        let hold = shared.holds.take(&mail, until);
+        let letter = read_letter(&mail);
+        Job { mail, hold, letter }
+    });
+    prepare(shared, jobs.collect()).await;
+}
+
+/// Puts ids back into the queue.
+async fn give_up(shared: &Shared, entries: &[Entry]) {
+    shared.parts.queue.give_back(entries).await;
+    shared.desk.unclaim(entries.len());
+}
+
+fn read_letter(mail: &Mail) -> Result<Letter, Verdict> {
+    let failed = |what: String| Verdict::Failed { error: what };
+    let recipient: EmailAddress =
+        mail.recipient.parse().map_err(|error| failed(format!("the recipient cannot be read: {error}")))?;
+    let content = Renderer::content(mail).map_err(|error| failed(error.to_string()))?;
+    Ok(Letter { recipient, content, challenge: None })
+}
+
+/// Looks up what the mails need. What is of no more use, or cannot be sent, ends here; the rest goes on the desk.
+async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
+    let letters = || jobs.iter().filter_map(|job| job.letter.as_ref().ok());
+    let wanted: Vec<ChallengeId> = letters().filter_map(|letter| letter.content.challenge_id()).collect();
+    let keys: Vec<String> = letters().map(|letter| letter.recipient.key().to_owned()).collect();
+    let now = shared.parts.clock.now();
+    let looking = look_up(&shared.parts.database, &wanted, &keys, now);
+    let found = timeout(ANSWER, looking).await;
+    let (mut challenges, suppressed) = match found.unwrap_or_else(|_| Err(StoreError::Unavailable(String::new()))) {
+        Ok(found) => found,
+        Err(error) => {
+            log::warn!("{} mails cannot be prepared, given back: {error}", jobs.len());
+            let not_begun = || Verdict::NotBegun { wait: shared.parts.entropy.jitter(PAUSE), error: None };
+            jobs.into_iter().for_each(|job| shared.end(job.mail, &job.hold, not_begun()));
+            return;
+        }
+    };
+    let mut ready = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        let letter = job.letter.and_then(|letter| complete(letter, &mut challenges, &suppressed, now));
+        match letter {
+            Ok(letter) => {
+                job.letter = Ok(letter);
+                ready.push(job);
+            }
+            Err(verdict) => shared.end(job.mail, &job.hold, verdict),
+        }
     }
+    shared.desk.put(ready);
+    if shared.is_stopping() {
+        // The dispatcher may have cleared the desk already.
+        dispatch::give_back(shared);
+    }
+}
+
+/// The letter with all that it needs, or how the mail ends without being begun.
+fn complete(
+    letter: Letter,
+    challenges: &mut HashMap<ChallengeId, Challenge>,
+    suppressed: &HashMap<String, Suppression>,
+    now: Instant,
+) -> Result<Letter, Verdict> {
+    if let Some(suppression) = suppressed.get(letter.recipient.key()) {
+        let (reason, until) = (suppression.reason, suppression.until.format("%Y-%m-%d %H:%M UTC"));
+        let error = format!("not sent: the mailbox is suppressed until {until} ({reason}: {})", suppression.detail);
+        return Err(Verdict::Dead { error, mailbox: false });
+    }
+    let MailContent::SignIn { challenge_id, .. } = &letter.content else { return Ok(letter) };
+    let open = challenges.remove(challenge_id);
+    let open = open.filter(|challenge| challenge.consumed_at.is_none() && now < challenge.expires_at);
+    open.map(|challenge| Letter { challenge: Some(challenge), ..letter }).ok_or(Verdict::Expired)
 }
 
 async fn claim(
@@ -121,5 +185,29 @@ async fn claim(
     now: Instant,
     lease_until: Instant,
 ) -> Result<Vec<Mail>, StoreError> {
-    update!(database, outbox::claim(ids, now, lease_until))
+    update!(database, dispatch::claim(ids, now, lease_until))
+}
+
+type Found = (HashMap<ChallengeId, Challenge>, HashMap<String, Suppression>);
+
+async fn look_up(
+    database: &Database,
+    challenges: &[ChallengeId],
+    keys: &[String],
+    now: Instant,
+) -> Result<Found, StoreError> {
+    let challenges = if challenges.is_empty() { Vec::new() } else { challenges_of(database, challenges).await? };
+    let suppressed = if keys.is_empty() { Vec::new() } else { suppressed(database, keys, now).await? };
+    Ok((
+        challenges.into_iter().map(|challenge| (challenge.id, challenge)).collect(),
+        suppressed.into_iter().map(|suppression| (suppression.email_key.clone(), suppression)).collect(),
+    ))
+}
+
+async fn challenges_of(database: &Database, ids: &[ChallengeId]) -> Result<Vec<Challenge>, StoreError> {
+    read!(database, challenges::by_ids(ids))
+}
+
+async fn suppressed(database: &Database, keys: &[String], now: Instant) -> Result<Vec<Suppression>, StoreError> {
+    read!(database, suppressions::among(keys, now))
 }

@@ -69,6 +69,11 @@ pub async fn by_id(conn: &mut Conn, id: ChallengeId) -> Result<Option<Challenge>
     Ok(challenges::table.find(id).select(COLUMNS).first(conn).await.optional()?)
 }
 
+/// Those of the challenges with these ids that are there, whatever their state, in any order.
+pub async fn by_ids(conn: &mut Conn, ids: &[ChallengeId]) -> Result<Vec<Challenge>, StoreError> {
+    Ok(challenges::table.filter(challenges::id.eq_any(ids.to_vec())).select(COLUMNS).load(conn).await?)
+}
+
 /// Counts one guess. `None`, and nothing counted, when the challenge is unknown, answered, expired or has had
 /// `allowed` guesses. Commit this before comparing the code.
 pub async fn count_guess(

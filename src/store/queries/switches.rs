@@ -8,9 +8,6 @@ use super::schema::switches;
 use crate::domain::{Instant, UserId};
 use crate::store::StoreError;
 
-/// While on, no instance takes mails to send.
-pub const MAIL_PAUSED: &str = "mail.paused";
-
 /// Whether a switch is on.
 pub async fn is_on(conn: &mut Conn, name: &str) -> Result<bool, StoreError> {
     let found = switches::table.find(name).select(switches::is_on).first(conn).await.optional()?;

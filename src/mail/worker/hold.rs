@@ -1,0 +1,141 @@
+//! A worker's holds on its rows: their leases, and the news that one is lost.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::Shared;
+use crate::domain::clock::span;
+use crate::domain::{Clock, Instant, MailId};
+use crate::mail::transport::Progress;
+use crate::store::{Database, Mail, StoreError, update};
+
+/// One claimed row.
+#[derive(Debug)]
+pub(super) struct Hold {
+    id: MailId,
+    fence: i64,
+    /// How far the send has come.
+    pub(super) progress: Progress,
+    /// Until when the row is ours, in microseconds of the database's clock.
+    until: AtomicI64,
+    lost: AtomicBool,
+    news: Notify,
+}
+
+impl Hold {
+    fn new(mail: &Mail, until: Instant) -> Self {
+        Self {
+            id: mail.id,
+            fence: mail.fence,
+            progress: Progress::default(),
+            until: AtomicI64::new(until.timestamp_micros()),
+            lost: AtomicBool::new(false),
+            news: Notify::new(),
+        }
+    }
+
+    /// Whether the row is ours for certain: nobody has taken it over, and the lease lasts.
+    pub(super) fn is_good(&self, clock: &Clock) -> bool {
+        !self.lost.load(Ordering::Acquire) && clock.now().timestamp_micros() < self.until.load(Ordering::Acquire)
+    }
+
+    /// Returns when the row is somebody else's by now, or nobody can tell, and the attempt can still be broken off; once
+    /// the final dot is out it never does.
+    pub(super) async fn lost(&self) {
+        loop {
+            let mut news = std::pin::pin!(self.news.notified());
+            news.as_mut().enable();
+            if self.lost.load(Ordering::Acquire) && !self.progress.dot_sent() {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.news.notify_waiters();
+    }
+}
+
+/// All holds of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Holds(Mutex<HashMap<MailId, Arc<Hold>>>);
+
+impl Holds {
+    /// Takes hold of a row that was just claimed.
+    pub(super) fn take(&self, mail: &Mail, until: Instant) -> Arc<Hold> {
+        let hold = Arc::new(Hold::new(mail, until));
+        // Whoever had it before, in this very process, has been too slow.
+        if let Some(before) = self.holds().insert(mail.id, Arc::clone(&hold)) {
+            before.lose();
+        }
+        hold
+    }
+
+    /// Lets go of a row.
+    pub(super) fn let_go(&self, hold: &Arc<Hold>) {
+        let mut holds = self.holds();
+        // The row may have been claimed again meanwhile, by this worker.
+        if holds.get(&hold.id).is_some_and(|held| Arc::ptr_eq(held, hold)) {
+            holds.remove(&hold.id);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Hold>> {
+        self.holds().values().cloned().collect()
+    }
+
+    fn holds(&self) -> MutexGuard<'_, HashMap<MailId, Arc<Hold>>> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renews the leases of all rows that are held, three times a lease, all in one statement, until a
+/// shutdown leaves none.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let lease = shared.parts.settings.lease;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(lease / 3) => {}
+            () = shared.finished() => return,
+        }
+        let holds = shared.holds.all();
+        if !holds.is_empty() {
+            renew(&shared, &holds, lease).await;
+        }
+    }
+}
+
+async fn renew(shared: &Shared, holds: &[Arc<Hold>], lease: Duration) {
+    let clock = &shared.parts.clock;
+    let held: Vec<(MailId, i64)> = holds.iter().map(|hold| (hold.id, hold.fence)).collect();
+    let until = clock.now() + span(lease);
+    let renewed = timeout(lease / 3, renew_all(&shared.parts.database, &held, until)).await;
+    match renewed.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
+        Ok(ours) => {
+            let ours: HashSet<MailId> = ours.into_iter().collect();
+            for hold in holds {
+                if ours.contains(&hold.id) {
+                    hold.until.store(until.timestamp_micros(), Ordering::Release);
+                } else {
+                    hold.lose();
+                }
+            }
+        }
+        Err(error) => {
+            log::debug!("the leases of {} mails could not be renewed: {error}", holds.len());
+            holds.iter().filter(|hold| !hold.is_good(clock)).for_each(|hold| hold.lose());
+        }
+    }
+}
+
+async fn renew_all(database: &Database, held: &[(MailId, i64)], until: Instant) -> Result<Vec<MailId>, StoreError> {
+    update!(database, dispatch::renew(held, until))
+}
