@@ -1,11 +1,13 @@
 //! From the desk to the wire: gives free slots to mails, the most urgent first.
 //!
-//! There are three kinds of slots. The ordinary ones are as many as the settings say. A quarter as many are only for urgent
-//! mails, which so never wait until others have gone out. And a send that takes long leaves its slot to the next
-//! mail and goes on in the slow lane, as long as that has room: a relay or a domain that hangs holds up nobody else.
+//! Two things keep a mail from waiting for others that take long. While sends take long, a quarter of the slots is kept for
+//! urgent mails; while they are quick, a slot is free again before that could matter. And a send that has taken a second
+//! leaves its slot to the next mail and goes on in the slow lane, as long as that has room, so that a relay or a
+//! domain that hangs holds up nobody else. The slow lane has as many places as there are slots.
 
 use std::sync::Arc;
-use std::time::Instant as Monotonic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant as Monotonic};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -15,25 +17,44 @@ use super::verdict::Verdict;
 use super::{Phase, Shared, delivery};
 
 /// How long a mail waits whose domain is slow, and has its share.
-const DEFERRAL: std::time::Duration = std::time::Duration::from_secs(2);
+const DEFERRAL: Duration = Duration::from_secs(2);
+
+/// Sends that take less than this on average are quick.
+const QUICK: Duration = Duration::from_millis(250);
 
 /// The slots of a worker.
 pub(super) struct Slots {
-    ordinary: Arc<Semaphore>,
-    urgent: Arc<Semaphore>,
+    common: Arc<Semaphore>,
+    /// Those that are kept for urgent mails while sends take long.
+    kept: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    /// How long sends take: a moving average, in microseconds.
+    average: AtomicU64,
 }
 
 impl Slots {
-    /// This many ordinary slots, and those that go with them.
+    /// This many slots, and as many places in the slow lane.
     pub(super) fn new(workers: usize) -> Self {
         let of = |permits: usize| Arc::new(Semaphore::new(permits));
-        Self { ordinary: of(workers), urgent: of(workers.div_ceil(4)), slow: of(workers) }
+        let kept = workers / 4;
+        Self { common: of(workers - kept), kept: of(kept), slow: of(workers), average: AtomicU64::new(0) }
     }
 
-    /// Free ordinary slots.
+    /// Free slots.
     pub(super) fn free(&self) -> usize {
-        self.ordinary.available_permits()
+        self.common.available_permits() + self.kept.available_permits()
+    }
+
+    fn is_quick(&self) -> bool {
+        u128::from(self.average.load(Ordering::Relaxed)) < QUICK.as_micros()
+    }
+
+    /// A send took this long, or so long up to now.
+    fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let average = self.average.load(Ordering::Relaxed);
+        // Of two at once, one is lost: it is an average.
+        self.average.store((average - average / 8).saturating_add(time / 8), Ordering::Relaxed);
     }
 }
 
@@ -62,15 +83,22 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// The next mail, and a slot for it.
 async fn next(shared: &Shared) -> Option<(OwnedSemaphorePermit, Job)> {
+    let Slots { common, kept, .. } = &shared.slots;
     shared.desk.filled().await;
-    let urgent = async {
-        shared.desk.urgent().await;
-        Arc::clone(&shared.slots.urgent).acquire_owned().await
+    let quick = shared.slots.is_quick();
+    let kept = async {
+        if !quick {
+            shared.desk.urgent().await;
+        }
+        Arc::clone(kept).acquire_owned().await
     };
     tokio::select! {
         biased;
-        slot = Arc::clone(&shared.slots.ordinary).acquire_owned() => Some((slot.ok()?, shared.desk.pick()?)),
-        slot = urgent => Some((slot.ok()?, shared.desk.pick_urgent()?)),
+        slot = Arc::clone(common).acquire_owned() => Some((slot.ok()?, shared.desk.pick()?)),
+        slot = kept => {
+            let job = if quick { shared.desk.pick() } else { shared.desk.pick_urgent() };
+            Some((slot.ok()?, job?))
+        }
     }
 }
 
@@ -88,30 +116,29 @@ fn start(shared: &Arc<Shared>, slot: OwnedSemaphorePermit, job: Job) {
 
 /// Sends one mail; a send that takes long makes room for others.
 async fn send(shared: Arc<Shared>, slot: OwnedSemaphorePermit, turn: Turn, job: Job) {
+    let begun = Monotonic::now();
     let mut sending = std::pin::pin!(delivery::run(&shared, job));
-    tokio::select! {
-        biased;
-        () = &mut sending => {
-            turn.end(Monotonic::now());
-            return;
-        }
-        () = tokio::time::sleep(SLOW) => turn.is_slow(Monotonic::now()),
+    let quickly = tokio::time::timeout(SLOW, &mut sending).await.is_ok();
+    shared.slots.took(begun.elapsed());
+    if !quickly {
+        turn.is_slow(Monotonic::now());
+        let place = Arc::clone(&shared.slots.slow).try_acquire_owned();
+        // Where the slow lane is full, too, the slot stays taken.
+        let _held = match place {
+            Ok(place) => {
+                drop(slot);
+                place
+            }
+            Err(_) => slot,
+        };
+        sending.await;
     }
-    // Where the slow lane is full, too, the slot stays taken.
-    let lane = Arc::clone(&shared.slots.slow).try_acquire_owned();
-    let _slot = if lane.is_ok() {
-        drop(slot);
-        None
-    } else {
-        Some(slot)
-    };
-    sending.await;
     turn.end(Monotonic::now());
 }
 
 /// Gives back what was claimed and not begun.
 pub(super) fn give_back(shared: &Shared) {
     for job in shared.desk.clear() {
-        shared.end(job.mail, &job.hold, Verdict::NotBegun { wait: std::time::Duration::ZERO, error: None });
+        shared.end(job.mail, &job.hold, Verdict::NotBegun { wait: Duration::ZERO, error: None });
     }
 }
