@@ -18,10 +18,12 @@ use tokio::task::JoinHandle;
 use crate::auth::{self, AccessTokens, Auth, AuthError, PasswordHashing};
 use crate::cache::Cache;
 use crate::domain::keyring::KeyRingError;
-use crate::domain::{Clock, Entropy};
+use crate::domain::{Clock, Entropy, Priority};
 use crate::http::{self, Site};
 use crate::limit::Limiter;
-use crate::mail::{Counters, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle};
+use crate::mail::{
+    Counters, CountersSnapshot, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle,
+};
 use crate::redis::{Redis, RedisError};
 use crate::settings::{DatabaseUrl, Settings};
 use crate::store::{Database, StoreError};
@@ -323,9 +325,24 @@ fn observe(
             Reading::gauge("gatepost_database_connections", "Open connections.", pool.size.into()),
             Reading::gauge("gatepost_database_connections_idle", "Idle connections.", pool.idle.into()),
         ];
+        readings.extend(queue_readings(&mail));
         readings.extend(cache_readings(&cache));
         readings
     })
+}
+
+fn queue_readings(mail: &CountersSnapshot) -> Vec<Reading> {
+    let lists = || Priority::ALL.iter().enumerate();
+    let depths = lists().map(|(place, priority)| {
+        let help = "Mails whose ids wait in the queue, when this instance last looked.";
+        Reading::gauge("gatepost_mail_queue_depth", help, mail.queued[place]).of("priority", priority.as_str())
+    });
+    let ages = lists().map(|(place, priority)| {
+        let help = "Milliseconds that the oldest due mail had waited, when this instance last looked.";
+        Reading::gauge("gatepost_mail_oldest_age_milliseconds", help, mail.ages_ms[place])
+            .of("priority", priority.as_str())
+    });
+    depths.chain(ages).collect()
 }
 
 fn cache_readings(cache: &Cache) -> Vec<Reading> {

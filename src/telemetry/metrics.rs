@@ -1,7 +1,5 @@
 //! The metrics registry, in the Prometheus text format (version 0.0.4). Names start with `gatepost_`.
 
-use std::collections::HashMap;
-
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -54,7 +52,9 @@ impl Metrics {
     pub fn observe(&self, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) -> Result<(), MetricsError> {
         let descriptions = read()
             .into_iter()
-            .map(|reading| Desc::new(reading.name.to_owned(), reading.help.to_owned(), Vec::new(), HashMap::new()))
+            .map(|reading| {
+                Desc::new(reading.name.to_owned(), reading.help.to_owned(), Vec::new(), reading.labels().collect())
+            })
             .collect::<Result<_, _>>()?;
         Ok(self.registry.register(Box::new(Readings { descriptions, read: Box::new(read) }))?)
     }
@@ -78,19 +78,32 @@ pub struct Reading {
     pub value: f64,
     /// Whether it only grows.
     pub is_counter: bool,
+    /// What tells it from others of its name: a label and its value. The same ones at every reading.
+    pub label: Option<(&'static str, String)>,
 }
 
 impl Reading {
     /// A figure that only grows.
     #[allow(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value: value as f64, is_counter: true }
+        Self { name, help, value: value as f64, is_counter: true, label: None }
     }
 
     /// A figure that goes up and down.
     #[allow(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
     pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value: value as f64, is_counter: false }
+        Self { name, help, value: value as f64, is_counter: false, label: None }
+    }
+
+    /// The same figure, of one of several things.
+    #[must_use]
+    pub fn of(mut self, label: &'static str, value: impl Into<String>) -> Self {
+        self.label = Some((label, value.into()));
+        self
+    }
+
+    fn labels(&self) -> impl Iterator<Item = (String, String)> {
+        self.label.iter().map(|(label, value)| ((*label).to_owned(), value.clone()))
     }
 }
 
@@ -110,13 +123,14 @@ impl Collector for Readings {
 }
 
 fn family(reading: &Reading) -> Vec<MetricFamily> {
+    let options = Opts::new(reading.name, reading.help).const_labels(reading.labels().collect());
     let built = if reading.is_counter {
-        prometheus::Counter::new(reading.name, reading.help).map(|counter| {
+        prometheus::Counter::with_opts(options).map(|counter| {
             counter.inc_by(reading.value);
             counter.collect()
         })
     } else {
-        prometheus::Gauge::new(reading.name, reading.help).map(|gauge| {
+        prometheus::Gauge::with_opts(options).map(|gauge| {
             gauge.set(reading.value);
             gauge.collect()
         })
@@ -132,9 +146,12 @@ mod tests {
     fn figures_appear_in_the_text() {
         let metrics = Metrics::new().unwrap();
         metrics.requests.with_label_values(&["/x", "GET", "200"]).inc();
-        metrics.observe(|| vec![Reading::counter("gatepost_test_total", "A test.", 7)]).unwrap();
+        let depth = |list, depth| Reading::gauge("gatepost_test_depth", "A list.", depth).of("list", list);
+        let read = move || vec![Reading::counter("gatepost_test_total", "A test.", 7), depth("a", 1), depth("b", 2)];
+        metrics.observe(read).unwrap();
         let text = metrics.text().unwrap();
         assert!(text.contains(r#"gatepost_http_requests_total{method="GET",route="/x",status="200"} 1"#), "{text}");
         assert!(text.contains("gatepost_test_total 7"), "{text}");
+        assert!(text.contains("gatepost_test_depth{list=\"a\"} 1\ngatepost_test_depth{list=\"b\"} 2"), "{text}");
     }
 }
