@@ -17,8 +17,8 @@
 //! | who | moves |
 //! |---|---|
 //! | [`Outbox::enqueue`] | the id into the [`Queue`], after the commit |
-//! | [`Worker`] | `ready` to `sending`, and from there to wherever the attempt ended |
-//! | [`Sweeper`] | stale leases back to `ready`, late rows to `expired`, exhausted ones to `dead`, and ids of due rows that no queue is known to hold into the queue |
+//! | [`Worker`] | `ready` to `sending`, and from there to wherever the attempt ended: many rows in one statement |
+//! | [`Sweeper`] | stale leases back to `ready` (or to `dead` after the last attempt), late rows to `expired`, and ids of due rows that no queue is known to hold into the queue |
 //!
 //! The queue (four Redis lists, or four lists in this process) only sets the order and wakes a worker. An id in it is a
 //! hint: repeated, stale or unknown ones claim nothing, lost ones come back through the sweeper.
@@ -30,6 +30,7 @@
 //! | before the commit | nothing was accepted, and the caller was told so |
 //! | after the commit, before the push | the row is `ready`; the sweeper queues it once `queued_until` (2 s) has passed |
 //! | after the pop, before the claim | the same; 30 s if it was the sweeper that had queued it |
+//! | after the claim, before the send | the lease runs out, the row is tried again; one attempt is counted that was none |
 //! | while sending, before the final dot | the lease runs out, the row is tried again; nobody got anything |
 //! | after the final dot, before the row is `sent` | the same, so the mail is repeated: same code, same link, same Message-ID, same bytes |
 //! | Redis, at any point | ids in it are lost: the sweeper finds their rows. New ones go through this process |
