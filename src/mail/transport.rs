@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{DevMailbox, Rendered, Smtp};
-use crate::domain::{Clock, EmailAddress};
+use crate::domain::{Clock, EmailAddress, Entropy};
 use crate::settings;
 use crate::store::Mail;
 
@@ -44,8 +45,18 @@ pub enum Outcome {
         permanent: bool,
         /// What it said.
         reply: String,
+        /// The server said for good that there is no such mailbox: no other mail can reach this recipient, either.
+        mailbox: bool,
     },
-    /// No server gave an answer to this mail.
+    /// No relay could be opened, or all are being left alone after failures. Nothing was begun for this mail: the attempt
+    /// is not its fault.
+    NoRelay {
+        /// Why, for each relay.
+        error: String,
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// Conversations about this mail were begun, and none came to an answer.
     Unreachable {
         /// Why, for each relay that was tried.
         error: String,
@@ -54,6 +65,21 @@ pub enum Outcome {
     },
     /// The mail expired before a server was ready for it. Nothing was sent.
     Expired,
+}
+
+/// How a relay has been doing since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Its URL without user and password.
+    pub label: String,
+    /// Mails that it took.
+    pub sent: u64,
+    /// Conversations that could not be opened or broke. Refused mails are none.
+    pub failures: u64,
+    /// Whether it is being left alone after failures.
+    pub is_open: bool,
+    /// Why the last failure happened. It may quote the relay.
+    pub last_failure: Option<String>,
 }
 
 /// A mail on its way out.
@@ -81,9 +107,11 @@ impl Progress {
 
 impl Transport {
     /// The transport that the settings ask for. Connects to nothing.
-    pub fn new(settings: &settings::Mail, clock: &Clock) -> Result<Self, TransportError> {
+    pub fn new(settings: &settings::Mail, clock: &Clock, entropy: &Entropy) -> Result<Self, TransportError> {
         Ok(match &settings.delivery {
-            settings::Delivery::Smtp(relays) => Self::Smtp(Smtp::new(relays, settings, clock.clone())?),
+            settings::Delivery::Smtp(relays) => {
+                Self::Smtp(Smtp::new(relays, settings, clock.clone(), entropy.clone())?)
+            }
             settings::Delivery::DevMailbox => Self::Dev(DevMailbox::default()),
         })
     }
@@ -93,6 +121,30 @@ impl Transport {
         match self {
             Self::Smtp(_) => None,
             Self::Dev(mailbox) => Some(mailbox),
+        }
+    }
+
+    /// Whether a mail may be tried now: some relay is not being left alone.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Smtp(smtp) => smtp.is_ready(),
+            Self::Dev(_) => true,
+        }
+    }
+
+    /// Resolves as soon as [`is_ready`](Self::is_ready). A relay that comes back lets one mail pass at first, so several
+    /// who wait may find that another was quicker: they wait again.
+    pub async fn ready(&self) {
+        if let Self::Smtp(smtp) = self {
+            smtp.ready().await;
+        }
+    }
+
+    /// How each relay is doing, in the order in which they are tried; none for the development mailbox.
+    pub fn relays(&self) -> Vec<RelayStatus> {
+        match self {
+            Self::Smtp(smtp) => smtp.relays(),
+            Self::Dev(_) => Vec::new(),
         }
     }
 

@@ -98,8 +98,12 @@ async fn attempt(shared: &Shared, mail: &Mail, recipient: &EmailAddress, progres
     let outcome = parts.transport.send(&Outgoing { mail, recipient, rendered: &rendered }, progress).await;
     match outcome {
         Outcome::Delivered { reply } => Verdict::Sent(rendered.without_secrets(&reply)),
-        Outcome::Refused { permanent: true, reply } => Verdict::Dead(rendered.without_secrets(&reply)),
-        Outcome::Refused { permanent: false, reply } => Verdict::Failed(rendered.without_secrets(&reply)),
+        Outcome::Refused { permanent: true, reply, .. } => Verdict::Dead(rendered.without_secrets(&reply)),
+        Outcome::Refused { permanent: false, reply, .. } => Verdict::Failed(rendered.without_secrets(&reply)),
+        Outcome::NoRelay { error, retry_after } => {
+            log::warn!("no relay takes mails: {}", rendered.without_secrets(&error));
+            Verdict::NotBegun { wait: retry_after }
+        }
         Outcome::Unreachable { error, dot_sent: false } => Verdict::Failed(rendered.without_secrets(&error)),
         Outcome::Unreachable { error, dot_sent: true } => {
             Verdict::Failed(rendered.without_secrets(&format!("{error}, after the final dot: it may have arrived")))
