@@ -174,7 +174,7 @@ impl App {
         let queue = Queue::new(redis.clone(), counters.clone());
         let from = &settings.mail.from.address;
         let outbox = Outbox::new(queue.clone(), from, clock.clone(), entropy.clone(), counters.clone());
-        let transport = Transport::new(&settings.mail, &clock)?;
+        let transport = Transport::new(&settings.mail, &clock, &entropy)?;
         let worker = crate::mail::Parts {
             database: database.clone(),
             queue,

@@ -1,5 +1,7 @@
 //! `mail …`: the mail queue, from the command line.
 
+mod dkim;
+
 use clap::Subcommand;
 
 use super::{Cli, Failure, say};
@@ -8,12 +10,15 @@ use super::{Cli, Failure, say};
 pub(super) enum MailCommand {
     /// Prints how many mails stand where
     Status,
+    /// Prints the DNS records that let receivers check the signatures of mails (DKIM)
+    Dkim,
 }
 
 /// Carries the command out.
 pub(super) async fn run(cli: &Cli, command: &MailCommand) -> Result<(), Failure> {
     match command {
         MailCommand::Status => status(cli).await,
+        MailCommand::Dkim => dkim::print(cli),
     }
 }
 

@@ -1,24 +1,36 @@
 //! Puts a mail into the form that goes over the wire (RFC 5322, MIME).
 //!
-//! Everything in it comes from the row, the boundary and the date too: a repeat has the same bytes. Bodies are
-//! quoted-printable, so a relay needs no 8BITMIME; only an address with letters beyond ASCII needs SMTPUTF8 (RFC 6531).
+//! Everything in it comes from the row, the boundary, the date and the signature's time too: a repeat has the same bytes.
+//! Bodies are quoted-printable, so a relay needs no 8BITMIME; only an address with letters beyond ASCII needs SMTPUTF8
+//! (RFC 6531).
+//!
+//! lettre writes the headers that hold names and addresses, which is the intricate part; the rest is appended to one
+//! buffer, which goes to the relay as it is. A reader must not see the end of the message, or another header, where there
+//! is none: whatever came to be in the buffer, a message with a lone CR or LF, or a line that begins with a dot, is not sent.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use lettre::Address;
-use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::header::{Date, From, Headers, MessageId, Subject, To};
+use lettre::message::{Mailbox, Mailboxes};
 
+use super::dkim::Signer;
+use super::quoted;
 use super::render::one_line;
 use super::transport::Outgoing;
-use crate::domain::EmailAddress;
+use crate::domain::{EmailAddress, Language};
 use crate::settings;
+
+/// What quoted-printable and headers add to a mail, generously, in bytes.
+const OVERHEAD: usize = 4096;
 
 /// A message and whom it goes to.
 pub(super) struct Envelope {
     pub(super) from: Address,
     pub(super) to: Address,
-    pub(super) bytes: Vec<u8>,
+    /// The whole message. Every line ends in CRLF, the last one too, and none begins with a dot.
+    pub(super) message: String,
     /// Whether the relay has to know SMTPUTF8.
     pub(super) international: bool,
 }
@@ -28,44 +40,113 @@ pub(super) struct Envelope {
 pub(super) enum MessageError {
     #[error("an address cannot be written in a mail: {0}")]
     Address(#[from] lettre::address::AddressError),
-    #[error("the mail cannot be put together: {0}")]
-    Form(#[from] lettre::error::Error),
+    #[error("the mail cannot be signed")]
+    Signature,
+    #[error("the mail has a line that must not go over the wire")]
+    Line,
 }
 
-/// Builds the message of `outgoing`, sent by `from`.
-pub(super) fn build(from: &settings::Mailbox, outgoing: &Outgoing<'_>) -> Result<Envelope, MessageError> {
+/// Builds the message of `outgoing`, sent by `from` and signed by `signer`.
+pub(super) fn build(
+    from: &settings::Mailbox,
+    outgoing: &Outgoing<'_>,
+    signer: &Signer,
+) -> Result<Envelope, MessageError> {
     let (sender, recipient) = (address(&from.address)?, address(outgoing.recipient)?);
-    let name = from.name.as_deref().map(one_line).filter(|name| !name.is_empty());
-    let (mail, rendered) = (outgoing.mail, outgoing.rendered);
-    let body = MultiPart::alternative()
-        .boundary(format!("=_{}", mail.id.0.simple()))
-        .singlepart(part(ContentType::TEXT_PLAIN, &rendered.text))
-        .singlepart(part(ContentType::TEXT_HTML, &rendered.html));
-    let message = Message::builder()
-        .from(Mailbox::new(name, sender.clone()))
-        .to(Mailbox::new(None, recipient.clone()))
-        .subject(one_line(&rendered.subject))
-        .date(SystemTime::from(mail.created_at))
-        .message_id(Some(format!("<{}>", mail.message_id)))
-        // RFC 3834: nobody's machine shall answer this one.
-        .raw_header(header(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated"))
-        .raw_header(header(HeaderName::new_from_ascii_str("X-Auto-Response-Suppress"), "All"))
-        .multipart(body)?;
+    let boundary = format!("=_{}", outgoing.mail.id.0.simple());
+    let headers = headers(from, outgoing, &sender, &recipient, &boundary);
+    let body = body(outgoing, &boundary).ok_or(MessageError::Line)?;
+    let signatures = signer.sign(&headers, &body, outgoing.mail.created_at).map_err(|_| MessageError::Signature)?;
+    let message = [signatures, headers, body].join("");
+    if !is_sound(&message) {
+        return Err(MessageError::Line);
+    }
     let international = !(from.address.as_str().is_ascii() && outgoing.recipient.as_str().is_ascii());
-    Ok(Envelope { from: sender, to: recipient, bytes: message.formatted(), international })
+    Ok(Envelope { from: sender, to: recipient, message, international })
+}
+
+fn headers(
+    from: &settings::Mailbox,
+    outgoing: &Outgoing<'_>,
+    sender: &Address,
+    recipient: &Address,
+    boundary: &str,
+) -> String {
+    let mail = outgoing.mail;
+    let name = from.name.as_deref().map(one_line).filter(|name| !name.is_empty());
+    let mut named = Headers::with_capacity(5);
+    named.set(From::from(Mailboxes::from(Mailbox::new(name, sender.clone()))));
+    named.set(To::from(Mailboxes::from(Mailbox::new(None, recipient.clone()))));
+    named.set(Subject::from(one_line(&outgoing.rendered.subject)));
+    named.set(Date::from(SystemTime::from(mail.created_at)));
+    named.set(MessageId::from(format!("<{}>", mail.message_id)));
+    let mut headers = named.to_string();
+    // RFC 3834: nobody's machine shall answer this one.
+    headers.push_str("Auto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n");
+    if let Some(language) = Language::from_tag(&mail.locale) {
+        let _ = write!(headers, "Content-Language: {language}\r\n");
+    }
+    let _ = write!(headers, "Content-Type: multipart/alternative;\r\n boundary=\"{boundary}\"\r\n");
+    headers
+}
+
+/// The empty line after the headers, and all that follows. Always there: quoted-printable is ASCII.
+fn body(outgoing: &Outgoing<'_>, boundary: &str) -> Option<String> {
+    let rendered = outgoing.rendered;
+    let mut body = Vec::with_capacity(OVERHEAD + rendered.text.len() + rendered.html.len());
+    body.extend_from_slice(b"\r\n");
+    for (subtype, text) in [("plain", &rendered.text), ("html", &rendered.html)] {
+        body.extend_from_slice(format!("--{boundary}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
+        body.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+        quoted::append(&mut body, text);
+        // This line's end belongs to the boundary.
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    String::from_utf8(body).ok()
 }
 
 fn address(address: &EmailAddress) -> Result<Address, lettre::address::AddressError> {
     Address::new(address.local_part(), address.domain())
 }
 
-fn header(name: HeaderName, value: &str) -> HeaderValue {
-    HeaderValue::new(name, value.to_owned())
+/// Whether CR and LF come only together, no line begins with a dot, and the last one is ended.
+fn is_sound(message: &str) -> bool {
+    let whole = message.ends_with("\r\n") && !message.starts_with('.');
+    whole
+        && message.bytes().zip(message.bytes().skip(1)).all(|pair| match pair {
+            (b'\r', next) => next == b'\n',
+            (byte, b'\n') => byte == b'\r',
+            (b'\n', next) => next != b'.',
+            _ => true,
+        })
+        && !message.starts_with('\n')
 }
 
-fn part(content_type: ContentType, text: &str) -> SinglePart {
-    SinglePart::builder()
-        .header(content_type)
-        .header(ContentTransferEncoding::QuotedPrintable)
-        .body(text.replace("\r\n", "\n").replace('\n', "\r\n"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_that_begin_with_no_dot_are_sound() {
+        for message in ["a: b\r\n\r\nc.\r\n", "\r\n", "a\r\n\r\n"] {
+            assert!(is_sound(message), "{message:?}");
+        }
+        for message in [
+            "",
+            "a",
+            "a\n",
+            "a\r",
+            ".\r\n",
+            "a\r\n.\r\n",
+            "a\r\n.b\r\n",
+            "a\rb\r\n",
+            "a\nb\r\n",
+            "\n\r\n",
+            "a\r\r\n",
+            "a\n\r\n",
+        ] {
+            assert!(!is_sound(message), "{message:?}");
+        }
+    }
 }

@@ -41,9 +41,11 @@
 
 mod counters;
 mod dev;
+mod dkim;
 mod message;
 mod outbox;
 mod queue;
+mod quoted;
 mod render;
 mod smtp;
 mod sweeper;
@@ -52,10 +54,11 @@ mod worker;
 
 pub use counters::{Counters, CountersSnapshot};
 pub use dev::{DevMail, DevMailbox};
+pub use dkim::{DkimRecord, records as dkim_records};
 pub use outbox::{ComposeError, Outbox};
 pub use queue::Queue;
 pub use render::{RenderError, Rendered, Renderer};
 pub use smtp::Smtp;
 pub use sweeper::Sweeper;
-pub use transport::{Outcome, Transport, TransportError};
+pub use transport::{Outcome, RelayStatus, Transport, TransportError};
 pub use worker::{Parts, Worker, WorkerHandle};

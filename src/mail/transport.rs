@@ -1,10 +1,11 @@
 //! Where a rendered mail goes, and what became of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use super::{DevMailbox, Rendered, Smtp};
-use crate::domain::{Clock, EmailAddress};
+use crate::domain::{Clock, EmailAddress, Entropy, Instant};
 use crate::settings;
 use crate::store::Mail;
 
@@ -44,8 +45,18 @@ pub enum Outcome {
         permanent: bool,
         /// What it said.
         reply: String,
+        /// The server said for good that there is no such mailbox: no other mail can reach this recipient, either.
+        mailbox: bool,
     },
-    /// No server gave an answer to this mail.
+    /// No relay could be opened, or all are being left alone after failures. Nothing was begun for this mail: the attempt
+    /// is not its fault.
+    NoRelay {
+        /// Why, for each relay.
+        error: String,
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// Conversations about this mail were begun, and none came to an answer.
     Unreachable {
         /// Why, for each relay that was tried.
         error: String,
@@ -56,6 +67,21 @@ pub enum Outcome {
     Expired,
 }
 
+/// How a relay has been doing since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Its URL without user and password.
+    pub label: String,
+    /// Mails that it took.
+    pub sent: u64,
+    /// Conversations that could not be opened or broke. Refused mails are none.
+    pub failures: u64,
+    /// Whether it is being left alone after failures.
+    pub is_open: bool,
+    /// Why the last failure happened. It may quote the relay.
+    pub last_failure: Option<String>,
+}
+
 /// A mail on its way out.
 pub(super) struct Outgoing<'a> {
     pub(super) mail: &'a Mail,
@@ -63,27 +89,53 @@ pub(super) struct Outgoing<'a> {
     pub(super) rendered: &'a Rendered,
 }
 
-/// How far a send has come, for somebody who may want to stop it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<AtomicBool>);
+/// How far a send has come, for somebody who may want to stop it, and how long it may go on.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<Steps>);
+
+#[derive(Debug)]
+struct Steps {
+    dot: AtomicBool,
+    /// Until when the row is the sender's, in microseconds of the database's clock.
+    held_until: AtomicI64,
+}
+
+impl Default for Progress {
+    /// Nothing is sent, and it may take as long as it likes.
+    fn default() -> Self {
+        Self(Arc::new(Steps { dot: AtomicBool::new(false), held_until: AtomicI64::new(i64::MAX) }))
+    }
+}
 
 impl Progress {
     /// From here on a server may have the message, whatever else happens.
     pub(super) fn dot(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.dot.store(true, Ordering::Release);
     }
 
     /// Whether a server may have the message.
     pub(super) fn dot_sent(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.dot.load(Ordering::Acquire)
+    }
+
+    /// The row is the sender's until then.
+    pub(super) fn hold_until(&self, until: Instant) {
+        self.0.held_until.store(until.timestamp_micros(), Ordering::Release);
+    }
+
+    /// Whether the row is still the sender's at `now`, for all that is known here.
+    pub(super) fn is_held(&self, now: Instant) -> bool {
+        now.timestamp_micros() < self.0.held_until.load(Ordering::Acquire)
     }
 }
 
 impl Transport {
     /// The transport that the settings ask for. Connects to nothing.
-    pub fn new(settings: &settings::Mail, clock: &Clock) -> Result<Self, TransportError> {
+    pub fn new(settings: &settings::Mail, clock: &Clock, entropy: &Entropy) -> Result<Self, TransportError> {
         Ok(match &settings.delivery {
-            settings::Delivery::Smtp(relays) => Self::Smtp(Smtp::new(relays, settings, clock.clone())?),
+            settings::Delivery::Smtp(relays) => {
+                Self::Smtp(Smtp::new(relays, settings, clock.clone(), entropy.clone())?)
+            }
             settings::Delivery::DevMailbox => Self::Dev(DevMailbox::default()),
         })
     }
@@ -93,6 +145,30 @@ impl Transport {
         match self {
             Self::Smtp(_) => None,
             Self::Dev(mailbox) => Some(mailbox),
+        }
+    }
+
+    /// Whether a mail may be tried now: some relay is not being left alone.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Smtp(smtp) => smtp.is_ready(),
+            Self::Dev(_) => true,
+        }
+    }
+
+    /// Resolves as soon as [`is_ready`](Self::is_ready). A relay that comes back lets one mail pass at first, so several
+    /// who wait may find that another was quicker: they wait again.
+    pub async fn ready(&self) {
+        if let Self::Smtp(smtp) = self {
+            smtp.ready().await;
+        }
+    }
+
+    /// How each relay is doing, in the order in which they are tried; none for the development mailbox.
+    pub fn relays(&self) -> Vec<RelayStatus> {
+        match self {
+            Self::Smtp(smtp) => smtp.relays(),
+            Self::Dev(_) => Vec::new(),
         }
     }
 

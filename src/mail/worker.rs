@@ -220,19 +220,22 @@ impl Shared {
         self.desk.idle().await;
     }
 
-    /// Whether mails may be taken to be sent.
+    /// Whether mails may be taken to be sent: nobody has paused them, and there is a relay to try.
     fn takes(&self) -> bool {
-        !*self.paused.borrow()
+        !*self.paused.borrow() && self.parts.transport.is_ready()
     }
 
     /// Waits until mails may be taken.
     async fn may_take(&self) {
-        // Fails only when the sweeper is gone, which ends with the worker.
-        let _ = self.paused.clone().wait_for(|paused| !paused).await;
+        while !self.takes() {
+            // Fails only when the sweeper is gone, which ends with the worker.
+            let _ = self.paused.clone().wait_for(|paused| !paused).await;
+            self.parts.transport.ready().await;
+        }
     }
 
-    /// Waits until mails may not be taken.
-    async fn may_not_take(&self) {
+    /// Waits until an operator has paused the mail.
+    async fn is_paused(&self) {
         if self.paused.clone().wait_for(|paused| *paused).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -31,7 +31,12 @@ const NAMED: &[(&str, &[&str])] = &[
 
 /// Whether the value must not be shown, and may be given by a file of its own.
 pub(super) fn is_secret(key: &str) -> bool {
-    matches!(key, "secret" | "secret_previous" | "database.url" | "redis.url" | "mail.smtp_url")
+    is_opaque(key) || matches!(key, "database.url" | "redis.url" | "mail.smtp_url")
+}
+
+/// Whether no part of the value may be shown.
+pub(super) fn is_opaque(key: &str) -> bool {
+    matches!(key, "secret" | "secret_previous" | "mail.dkim_private_key" | "mail.dkim_private_key_2")
 }
 
 /// The variables that set `key`; the first that is set wins.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::Host;
 
+use super::dkim::Dkim;
 use super::mailbox::Mailbox;
 use super::reader::{Read, Reader, duration_within, name};
 use super::relay::{Relay, RelayTls};
@@ -18,6 +19,8 @@ pub struct Mail {
     pub delivery: Delivery,
     /// Who sends them.
     pub from: Mailbox,
+    /// Who signs them, if anybody does.
+    pub dkim: Option<Dkim>,
     /// Mails sent at once.
     pub workers: usize,
     /// Attempts before a mail that fails for the time being is given up as dead.
@@ -51,6 +54,7 @@ impl Mail {
     pub(super) fn read(reader: &mut Reader, server: Option<&Server>, product_name: Option<&str>) -> Read<Self> {
         let relays = reader.optional("mail.smtp_url", "smtp://USER:PASSWORD@smtp.example.com:587?tls=required", relays);
         let from = read_from(reader, server, product_name);
+        let dkim = Dkim::read(reader, from.as_ref().ok());
         let workers = reader.number("mail.workers", 1..=256);
         let max_attempts = reader.number("mail.max_attempts", 1..=50);
         let lease = reader.duration("mail.lease", "1s", "1h");
@@ -65,6 +69,7 @@ impl Mail {
         Ok(Self {
             delivery,
             from,
+            dkim: dkim?,
             workers: workers?,
             max_attempts: max_attempts?,
             lease: lease?,

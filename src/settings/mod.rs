@@ -18,6 +18,7 @@ use crate::domain::Redacted;
 
 mod auth;
 mod database;
+mod dkim;
 mod keys;
 mod layers;
 mod limits;
@@ -41,6 +42,7 @@ mod values;
 
 pub use auth::{Auth, LoginMethods, PasswordHashing, Registration};
 pub use database::{Database, DatabaseUrl};
+pub use dkim::{Dkim, DkimKey, SigningKey};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use mail::{Delivery, Mail};

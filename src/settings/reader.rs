@@ -66,8 +66,7 @@ impl<'a> Reader<'a> {
             (None, None) => return Err(self.refuse(key, "is missing from config/default.toml", "")),
         };
         let unset = found.text.is_empty();
-        let value =
-            if (key == "secret" || key == "secret_previous") && !unset { HIDDEN.to_owned() } else { mask(&found.text) };
+        let value = if keys::is_opaque(key) && !unset { HIDDEN.to_owned() } else { mask(&found.text) };
         self.effective.insert(key.to_owned(), Effective { key: key.to_owned(), value, source: found.source });
         Ok((!unset).then_some(found.text))
     }

@@ -9,11 +9,16 @@
 #[macro_use]
 mod rig;
 
+mod breaker;
 mod content;
+mod deadlines;
 mod delivery;
+mod dkim;
 mod faults;
 mod leases;
+mod pipelining;
 mod queue;
+mod script;
 mod shutdown;
 mod smtp;
 #[path = "../support/mod.rs"]

@@ -110,6 +110,7 @@ impl Rig {
         settings::Mail {
             delivery: Delivery::Smtp(vec![relay(&self.sink)]),
             from: sender(),
+            dkim: None,
             workers: 4,
             max_attempts: 3,
             lease: Duration::from_mins(1),
@@ -129,7 +130,7 @@ impl Rig {
             database: self.database.clone(),
             queue: self.queue.clone(),
             renderer: renderer(&self.keys, methods),
-            transport: Transport::new(&settings, &self.clock).unwrap(),
+            transport: Transport::new(&settings, &self.clock, &self.entropy).unwrap(),
             settings,
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),

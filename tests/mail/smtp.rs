@@ -51,11 +51,16 @@ async fn every_stage_may_hang_or_break_and_the_mail_arrives_once() {
     let faults = stages.into_iter().flat_map(|stage| [Fault::Hang { stage }, Fault::DropAfter { stage }]);
     for fault in faults.chain([Fault::Hang { stage: Stage::Dot }]) {
         let rig = Rig::sqlite().await;
+        // Where no conversation could be opened, no attempt was made.
+        let attempts = match fault {
+            Fault::Hang { stage } | Fault::DropAfter { stage } if matches!(stage, Stage::Connect | Stage::Ehlo) => 1,
+            _ => 2,
+        };
         rig.sink.script(fault.clone().times(1));
         let _worker = rig.worker_with(|settings| settings.command_timeout = Duration::from_millis(300));
         let mail = rig.accept("ann@example.org").await;
         let row = rig.until(mail.id, MailStatus::Sent).await;
-        assert_eq!((row.attempts, rig.sink.count()), (2, 1), "{fault:?}");
+        assert_eq!((row.attempts, rig.sink.count()), (attempts, 1), "{fault:?}");
         // What broke is closed, what worked is kept.
         eventually("one open connection", SOON, async || (rig.sink.open_connections() == 1).then_some(())).await;
     }
@@ -80,7 +85,7 @@ async fn a_relay_that_turns_everybody_away_kills_no_mail() {
     rig.sink.script(Fault::Reply { stage: Stage::Connect, code: 554, text: "no service" }.times(2));
     let _worker = rig.worker();
     let mail = rig.accept("ann@example.org").await;
-    assert_eq!(rig.until(mail.id, MailStatus::Sent).await.attempts, 3);
+    assert_eq!(rig.until(mail.id, MailStatus::Sent).await.attempts, 1, "it was not about this mail");
 }
 
 #[tokio::test(flavor = "multi_thread")]

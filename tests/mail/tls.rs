@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::domain::{MailStatus, Redacted};
-use gatepost::settings::{Delivery, Relay, RelayTls};
+use gatepost::mail::Worker;
+use gatepost::settings::{self, Delivery, Relay, RelayTls};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -122,19 +123,32 @@ fn all(lines: &mut mpsc::UnboundedReceiver<(bool, String)>) -> Vec<(bool, String
     std::iter::from_fn(|| lines.try_recv().ok()).collect()
 }
 
+/// Sends a mail; its row in the end.
 async fn send_to(rig: &Rig, relay: Relay) -> gatepost::store::Mail {
-    let worker = rig.worker_with(|settings| {
-        settings.delivery = Delivery::Smtp(vec![relay]);
-        settings.max_attempts = 1;
-        settings.command_timeout = Duration::from_secs(3);
-    });
+    let worker = rig.worker_with(|settings| settings.delivery = Delivery::Smtp(vec![relay]));
     let mail = rig.accept("ann@example.org").await;
-    let row = crate::support::eventually("the end of the mail", SOON, async || {
-        Some(rig.row(mail.id).await).filter(|row| row.finished_at.is_some())
-    })
-    .await;
+    let row = rig.until(mail.id, MailStatus::Sent).await;
     worker.shutdown(SOON).await;
     row
+}
+
+/// Tries to send a mail over a relay that is not to be trusted; why it was not sent.
+async fn turned_down(rig: &Rig, relay: Relay) -> String {
+    let settings = settings::Mail {
+        delivery: Delivery::Smtp(vec![relay]),
+        command_timeout: Duration::from_secs(3),
+        ..rig.settings()
+    };
+    let parts = rig.parts(settings);
+    let transport = parts.transport.clone();
+    let worker = Worker::spawn(parts);
+    let mail = rig.accept("ann@example.org").await;
+    let failure =
+        crate::support::eventually("the relay to fail", SOON, async || transport.relays().remove(0).last_failure).await;
+    worker.shutdown(SOON).await;
+    let row = rig.row(mail.id).await;
+    assert_eq!((row.status, row.attempts), (MailStatus::Ready, 0));
+    failure
 }
 
 fn with_password(mut relay: Relay) -> Relay {
@@ -161,9 +175,8 @@ async fn without_an_offer_mail_goes_unencrypted_unless_tls_is_required() {
     let row = send_to(&rig, Relay { tls: RelayTls::StartTls, ..relay_at(port) }).await;
     assert_eq!(row.status, MailStatus::Sent);
     all(&mut lines);
-    let row = send_to(&rig, Relay { tls: RelayTls::Required, ..relay_at(port) }).await;
-    assert_eq!(row.status, MailStatus::Dead);
-    assert!(row.last_error.unwrap().contains("offers no STARTTLS"));
+    let failure = turned_down(&rig, Relay { tls: RelayTls::Required, ..relay_at(port) }).await;
+    assert!(failure.contains("offers no STARTTLS"), "{failure}");
     assert!(all(&mut lines).iter().all(|(_, line)| line.starts_with("EHLO ")), "nothing was sent");
 }
 
@@ -172,9 +185,8 @@ async fn where_tls_is_required_the_certificate_has_to_be_good() {
     for (tls, implicit) in [(RelayTls::Required, false), (RelayTls::Implicit, true)] {
         let rig = Rig::sqlite().await;
         let (port, mut lines) = start(Behaviour { implicit, ..STARTTLS }).await;
-        let row = send_to(&rig, with_password(Relay { tls, ..relay_at(port) })).await;
-        assert_eq!(row.status, MailStatus::Dead);
-        assert!(row.last_error.as_ref().unwrap().contains("certificate"), "{row:?}");
+        let failure = turned_down(&rig, with_password(Relay { tls, ..relay_at(port) })).await;
+        assert!(failure.contains("certificate"), "{failure}");
         let heard = all(&mut lines);
         assert!(!heard.iter().any(|(_, line)| line.starts_with("AUTH") || line.starts_with("MAIL")), "{heard:?}");
     }
@@ -186,9 +198,8 @@ async fn nothing_that_was_slipped_in_before_the_handshake_is_believed() {
     // Would be the answers to EHLO, MAIL FROM, RCPT TO and DATA inside TLS.
     let injects = "250-relay.test\r\n250 AUTH PLAIN\r\n250 ok\r\n250 ok\r\n354 go ahead\r\n250 kept\r\n";
     let (port, mut lines) = start(Behaviour { injects, ..STARTTLS }).await;
-    let row = send_to(&rig, Relay { tls: RelayTls::StartTls, ..relay_at(port) }).await;
-    assert_eq!(row.status, MailStatus::Dead);
-    assert!(row.last_error.as_ref().unwrap().contains("STARTTLS failed"), "{row:?}");
+    let failure = turned_down(&rig, Relay { tls: RelayTls::StartTls, ..relay_at(port) }).await;
+    assert!(failure.contains("STARTTLS failed"), "{failure}");
     assert!(all(&mut lines).iter().all(|(encrypted, _)| !encrypted), "the handshake came to nothing");
 }
 
@@ -198,8 +209,7 @@ async fn a_password_does_not_leave_the_machine_unencrypted() {
     let (port, mut lines) = start(PLAIN).await;
     // Loopback, by a name that does not say so.
     let relay = with_password(Relay { tls: RelayTls::StartTls, host: hostname(), ..relay_at(port) });
-    let row = send_to(&rig, relay).await;
-    assert_eq!(row.status, MailStatus::Dead);
+    turned_down(&rig, relay).await;
     assert!(all(&mut lines).iter().all(|(_, line)| line.starts_with("EHLO ")));
 }
 

@@ -51,6 +51,11 @@ struct State {
     connections: usize,
     open: usize,
     reached: [usize; Stage::COUNT],
+    pipelining: bool,
+    /// How long a command is on its way, or several that come together.
+    latency: Duration,
+    /// The stage whose answers come byte by byte, and the pause between two bytes.
+    trickle: Option<(Stage, Duration)>,
 }
 
 impl Shared {
@@ -90,6 +95,21 @@ impl SmtpSink {
     /// Ends all faults. Sessions that hang go on hanging: clients have to leave them.
     pub fn clear(&self) {
         self.shared.change(|state| state.scripts.clear());
+    }
+
+    /// Offers PIPELINING (RFC 2920) from the next EHLO on.
+    pub fn pipeline(&self) {
+        self.shared.change(|state| state.pipelining = true);
+    }
+
+    /// Lets each command, or group of commands, take so long to arrive.
+    pub fn set_latency(&self, latency: Duration) {
+        self.shared.change(|state| state.latency = latency);
+    }
+
+    /// Answers at `stage` byte by byte from now on, with a pause after each.
+    pub fn trickle(&self, stage: Stage, pause: Duration) {
+        self.shared.change(|state| state.trickle = Some((stage, pause)));
     }
 
     /// Stops listening and breaks every session: the machine is gone, its port refuses connections.

@@ -13,18 +13,10 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 /// A connection to the relay of that number in the settings.
 pub(super) struct Connection {
-    relay: usize,
-    smtp: AsyncSmtpConnection,
-}
-
-impl Connection {
-    pub(super) fn new(relay: usize, smtp: AsyncSmtpConnection) -> Self {
-        Self { relay, smtp }
-    }
-
-    pub(super) fn smtp(&mut self) -> &mut AsyncSmtpConnection {
-        &mut self.smtp
-    }
+    pub(super) relay: usize,
+    pub(super) smtp: AsyncSmtpConnection,
+    /// Whether the relay takes several commands at once (RFC 2920).
+    pub(super) pipelining: bool,
 }
 
 struct Idle {

@@ -53,8 +53,9 @@ async fn attempt(shared: &Shared, mail: &Mail, letter: &Letter, progress: &Progr
     let clean = |text: &str| rendered.without_secrets(text);
     match parts.transport.send(&outgoing, progress).await {
         Outcome::Delivered { reply } => Verdict::Sent { reply: clean(&reply) },
-        Outcome::Refused { permanent: true, reply } => Verdict::Dead { error: clean(&reply), mailbox: false },
-        Outcome::Refused { permanent: false, reply } => Verdict::Failed { error: clean(&reply) },
+        Outcome::Refused { permanent: true, reply, mailbox } => Verdict::Dead { error: clean(&reply), mailbox },
+        Outcome::Refused { permanent: false, reply, .. } => Verdict::Failed { error: clean(&reply) },
+        Outcome::NoRelay { error, retry_after } => Verdict::NotBegun { wait: retry_after, error: Some(clean(&error)) },
         Outcome::Unreachable { error, dot_sent: false } => Verdict::Failed { error: clean(&error) },
         Outcome::Unreachable { error, dot_sent: true } => {
             Verdict::Failed { error: clean(&format!("{error}, after the final dot: it may have arrived")) }

@@ -64,7 +64,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             () = shared.reached(Phase::Stopping) => break,
-            () = shared.may_not_take() => {
+            () = shared.is_paused() => {
                 give_back(&shared);
                 tokio::select! {
                     () = shared.reached(Phase::Stopping) => break,

@@ -1,7 +1,7 @@
 //! A worker's holds on its rows: their leases, and the news that one is lost.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use crate::domain::clock::span;
-use crate::domain::{Clock, Instant, MailId};
+use crate::domain::{Instant, MailId};
 use crate::mail::transport::Progress;
 use crate::store::{Database, Mail, StoreError, update};
 
@@ -19,29 +19,17 @@ use crate::store::{Database, Mail, StoreError, update};
 pub(super) struct Hold {
     id: MailId,
     fence: i64,
-    /// How far the send has come.
+    /// How far the send has come, and until when the row is ours.
     pub(super) progress: Progress,
-    /// Until when the row is ours, in microseconds of the database's clock.
-    until: AtomicI64,
     lost: AtomicBool,
     news: Notify,
 }
 
 impl Hold {
     fn new(mail: &Mail, until: Instant) -> Self {
-        Self {
-            id: mail.id,
-            fence: mail.fence,
-            progress: Progress::default(),
-            until: AtomicI64::new(until.timestamp_micros()),
-            lost: AtomicBool::new(false),
-            news: Notify::new(),
-        }
-    }
-
-    /// Whether the row is ours for certain: nobody has taken it over, and the lease lasts.
-    pub(super) fn is_good(&self, clock: &Clock) -> bool {
-        !self.lost.load(Ordering::Acquire) && clock.now().timestamp_micros() < self.until.load(Ordering::Acquire)
+        let progress = Progress::default();
+        progress.hold_until(until);
+        Self { id: mail.id, fence: mail.fence, progress, lost: AtomicBool::new(false), news: Notify::new() }
     }
 
     /// Returns when the row is somebody else's by now, or nobody can tell, and the attempt can still be broken off; once
@@ -58,6 +46,7 @@ impl Hold {
     }
 
     fn lose(&self) {
+        self.progress.hold_until(Instant::UNIX_EPOCH);
         self.lost.store(true, Ordering::Release);
         self.news.notify_waiters();
     }
@@ -123,7 +112,7 @@ async fn renew(shared: &Shared, holds: &[Arc<Hold>], lease: Duration) {
             let ours: HashSet<MailId> = ours.into_iter().collect();
             for hold in holds {
                 if ours.contains(&hold.id) {
-                    hold.until.store(until.timestamp_micros(), Ordering::Release);
+                    hold.progress.hold_until(until);
                 } else {
                     hold.lose();
                 }
@@ -131,7 +120,8 @@ async fn renew(shared: &Shared, holds: &[Arc<Hold>], lease: Duration) {
         }
         Err(error) => {
             log::debug!("the leases of {} mails could not be renewed: {error}", holds.len());
-            holds.iter().filter(|hold| !hold.is_good(clock)).for_each(|hold| hold.lose());
+            let now = clock.now();
+            holds.iter().filter(|hold| !hold.progress.is_held(now)).for_each(|hold| hold.lose());
         }
     }
 }

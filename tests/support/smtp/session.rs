@@ -1,9 +1,14 @@
 //! One connection to the sink: the server's side of RFC 5321, as much of it as a submission client uses.
 //!
-//! One command is read, answered and only then the next one: PIPELINING is not offered. Lines end in CRLF and only
+//! One command is read, answered and only then the next one. Where PIPELINING is switched on, commands that came together
+//! are answered together. Lines end in CRLF and only
 //! there, so that a bare line feed before a dot neither ends a message nor loses the dot.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -21,8 +26,16 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     });
     let _open = Open(Arc::clone(&shared));
     let _ = stream.set_nodelay(true);
-    let mut session =
-        Session { stream: BufReader::new(stream), shared, number, greeted: false, from: None, recipients: Vec::new() };
+    let mut session = Session {
+        stream: BufReader::new(stream),
+        shared,
+        number,
+        greeted: false,
+        from: None,
+        recipients: Vec::new(),
+        unsent: Vec::new(),
+        pause: None,
+    };
     let _ = session.talk().await;
 }
 
@@ -42,6 +55,10 @@ struct Session {
     greeted: bool,
     from: Option<String>,
     recipients: Vec<String>,
+    /// Answers to commands that more commands came with.
+    unsent: Vec<u8>,
+    /// Between the bytes of the next answer.
+    pause: Option<Duration>,
 }
 
 /// How a stage went.
@@ -61,8 +78,13 @@ impl Session {
         let mut line = Vec::new();
         loop {
             line.clear();
+            let waits = self.stream.buffer().is_empty();
             if self.stream.read_until(b'\n', &mut line).await? == 0 {
                 return Ok(());
+            }
+            let latency = self.shared.state().latency;
+            if waits && !latency.is_zero() {
+                tokio::time::sleep(latency).await;
             }
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
@@ -87,6 +109,7 @@ impl Session {
             "NOOP" => self.say("250 ok").await?,
             "QUIT" => {
                 self.say("221 bye").await?;
+                self.flush().await?;
                 Outcome::Over
             }
             _ => self.say("500 unknown command").await?,
@@ -96,9 +119,13 @@ impl Session {
 
     async fn hello(&mut self, extended: bool) -> io::Result<Outcome> {
         self.reset();
-        let answer =
-            if extended { "250-sink.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN" } else { "250 sink.test" };
-        let outcome = self.stage(Stage::Ehlo, answer).await?;
+        let pipelining = if self.shared.state().pipelining { "250-PIPELINING\r\n" } else { "" };
+        let answer = if extended {
+            format!("250-sink.test\r\n{pipelining}250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN")
+        } else {
+            "250 sink.test".to_owned()
+        };
+        let outcome = self.stage(Stage::Ehlo, &answer).await?;
         self.greeted |= outcome == Outcome::Accepted;
         Ok(outcome)
     }
@@ -225,9 +252,15 @@ impl Session {
     }
 
     async fn fail(&mut self, fault: Fault) -> io::Result<Outcome> {
+        if !matches!(fault, Fault::Reply { .. }) {
+            self.flush().await?;
+        }
         match fault {
             Fault::Reply { code, text, .. } => {
                 let outcome = self.say(&format!("{code} {text}")).await?;
+                if code == 421 {
+                    self.flush().await?;
+                }
                 Ok(if code == 421 { Outcome::Over } else { outcome })
             }
             Fault::Hang { .. } => {
@@ -239,8 +272,11 @@ impl Session {
         }
     }
 
-    fn fault(&self, stage: Stage) -> Option<Fault> {
-        self.shared.change(|state| state.reached[stage as usize] += 1);
+    fn fault(&mut self, stage: Stage) -> Option<Fault> {
+        self.pause = self.shared.change(|state| {
+            state.reached[stage as usize] += 1;
+            state.trickle.filter(|(at, _)| *at == stage).map(|(_, pause)| pause)
+        });
         self.take_fault(|fault| fault.is_at(stage))
     }
 
@@ -261,10 +297,24 @@ impl Session {
         self.recipients.clear();
     }
 
-    /// Sends an answer in one packet.
+    /// Answers: in one packet, with the answers to all commands that came together, unless it is to trickle.
     async fn say(&mut self, answer: &str) -> io::Result<Outcome> {
-        self.stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+        self.unsent.extend_from_slice(format!("{answer}\r\n").as_bytes());
+        if let Some(pause) = self.pause.take() {
+            for byte in std::mem::take(&mut self.unsent) {
+                self.stream.write_u8(byte).await?;
+                tokio::time::sleep(pause).await;
+            }
+        }
+        let together = self.shared.state().pipelining && self.stream.buffer().contains(&b'\n');
+        if !together {
+            self.flush().await?;
+        }
         Ok(if answer.starts_with(['2', '3']) { Outcome::Accepted } else { Outcome::Refused })
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.stream.write_all(&std::mem::take(&mut self.unsent)).await
     }
 }
 
