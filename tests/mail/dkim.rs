@@ -31,7 +31,7 @@ fn split(raw: &str) -> (Vec<String>, &str) {
     let mut fields: Vec<String> = Vec::new();
     for line in headers.split("\r\n") {
         match fields.last_mut() {
-            Some(field) if line.starts_with([' ', '\t']) => field.push_str(&format!("\r\n{line}")),
+            Some(field) if line.starts_with([' ', '\t']) => *field = format!("{field}\r\n{line}"),
             _ => fields.push(line.to_owned()),
         }
     }
@@ -56,7 +56,7 @@ fn relaxed_body(body: &str) -> String {
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
-    lines.iter().map(|line| format!("{line}\r\n")).collect()
+    lines.iter().flat_map(|line| [line.as_str(), "\r\n"]).collect()
 }
 
 /// The tags of a `tag=value; …` list, without blanks.
@@ -84,7 +84,8 @@ fn verify(raw: &[u8], dkim: &Dkim) -> Result<Vec<String>, String> {
         for name in tags["h"].split(':') {
             let found = left.iter().rposition(|field| field.to_lowercase().starts_with(&format!("{name}:")));
             if let Some(at) = found {
-                signed.push_str(&format!("{}\r\n", relaxed(&left.remove(at))));
+                signed.push_str(&relaxed(&left.remove(at)));
+                signed.push_str("\r\n");
             }
         }
         let (unsigned, _) = field.rsplit_once("b=").unwrap();
