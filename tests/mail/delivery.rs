@@ -146,13 +146,13 @@ async fn old_records_are_deleted_but_not_dead_letters(rig: Rig) {
     rig.clock.advance(Duration::from_hours(2));
     let _worker = rig.worker();
     eventually("the record to go", SOON, async || {
-        query!(&rig.database, outbox::by_id(sent.id)).is_none().then_some(())
+        query!(&rig.database, outbox_admin::by_id(sent.id)).is_none().then_some(())
     })
     .await;
     assert_eq!(rig.row(dead.id).await.status, MailStatus::Dead);
 
     let now = rig.clock.now();
-    assert!(!query!(&rig.database, outbox::revive(dead.id, now, now)), "its code has expired");
+    assert!(!query!(&rig.database, outbox_admin::revive(dead.id, now, now)), "its code has expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,8 +205,8 @@ async fn an_operator_lists_mails_and_revives_a_dead_one() {
     assert_eq!(list(None, Some(ids[1]), 2).await, [ids[0]]);
     assert_eq!(list(Some(MailStatus::Dead), None, 9).await, [ids[1]]);
 
-    assert!(!query!(&rig.database, outbox::revive(ids[0], now, now)), "it is not dead");
-    assert!(query!(&rig.database, outbox::revive(ids[1], now, now)));
+    assert!(!query!(&rig.database, outbox_admin::revive(ids[0], now, now)), "it is not dead");
+    assert!(query!(&rig.database, outbox_admin::revive(ids[1], now, now)));
     let _worker = rig.worker();
     assert_eq!(rig.until(ids[1], MailStatus::Sent).await.attempts, 1);
 }
