@@ -140,6 +140,8 @@ macro_rules! on_both_databases {
     };
 }
 
+mod outbox_admin;
+
 on_both_databases! {
     async fn migrations_run_once_and_are_then_current(database, pool, q) {
         assert!(database.is_migrated().await.unwrap());
