@@ -40,8 +40,7 @@ impl Auth {
     /// Up to `limit` suppressed mailboxes, from behind the one that `after` names.
     pub async fn suppressions(&self, after: Option<&str>, limit: u16) -> Result<SuppressionPage, AuthError> {
         let (now, limit) = (self.0.clock.now(), limit.max(1));
-        let mut suppressions =
-            store::read!(&self.0.database, suppressions::list(after, now, i64::from(limit) + 1))?;
+        let mut suppressions = store::read!(&self.0.database, suppressions::list(after, now, i64::from(limit) + 1))?;
         let more = suppressions.len() > usize::from(limit);
         suppressions.truncate(usize::from(limit));
         let next = suppressions.last().filter(|_| more).map(|last| last.email_key.clone());
@@ -86,9 +85,8 @@ impl Auth {
         origin: &Origin,
     ) -> Result<(), AuthError> {
         let now = self.0.clock.now();
-        let entry = |subject| {
-            self.audit_entry("suppression.lifted", actor.map(|actor| actor.id), subject, origin, email.key())
-        };
+        let entry =
+            |subject| self.audit_entry("suppression.lifted", actor.map(|actor| actor.id), subject, origin, email.key());
         let lifted = store::transaction!(&self.0.database, async |conn, q| {
             let lifted = q::suppressions::lift(conn, email.key(), now).await?;
             if lifted.is_some() {

@@ -43,7 +43,7 @@ pub(super) enum MailCommand {
         #[arg(long)]
         all: bool,
         /// With --all: only those of this kind
-        #[arg(long, value_parser = kind, requires = "all")]
+        #[arg(long, value_parser = kind, requires = "all", conflicts_with = "ids")]
         kind: Option<MailKind>,
     },
     /// Gives mails up that wait
@@ -107,9 +107,7 @@ pub(super) async fn run(cli: &Cli, command: &MailCommand) -> Result<(), Failure>
         }
         MailCommand::Show { id } => show::one(cli, &auth, *id).await,
         MailCommand::Retry { all: true, kind, .. } => retry::all(cli, &auth, *kind).await,
-        MailCommand::Retry { ids, .. } => {
-            each(cli, ids, async |id| auth.retry_mail(None, id, &operator()).await).await
-        }
+        MailCommand::Retry { ids, .. } => each(cli, ids, async |id| auth.retry_mail(None, id, &operator()).await).await,
         MailCommand::Bury { ids } => each(cli, ids, async |id| auth.bury_mail(None, id, &operator()).await).await,
         MailCommand::Pause => pause(cli, &auth, true).await,
         MailCommand::Resume => pause(cli, &auth, false).await,

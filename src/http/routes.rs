@@ -4,7 +4,9 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::web::{self, ServiceConfig, delete, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
-use super::api::{admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token};
+use super::api::{
+    admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token,
+};
 use super::error::{ApiError, Code};
 use super::pages::{account, admin, admin_mail as admin_mail_page, assets, dev_mail, docs, login};
 use super::{Site, forward_auth, health, openapi, pages};

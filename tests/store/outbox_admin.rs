@@ -174,7 +174,7 @@ on_both_databases! {
             q::suppressions::put(&mut conn, suppression).await.unwrap();
         }
         let keys = ["ada@example.com", "carol@example.com"].map(str::to_owned);
-        assert_eq!(q::suppressions::among(&mut conn, &keys, start).await.unwrap(), [ada.clone()]);
+        assert_eq!(q::suppressions::among(&mut conn, &keys, start).await.unwrap(), std::slice::from_ref(&ada));
         let days = |n| start + TimeDelta::days(n);
         let listed = async |conn: &mut q::Conn, after: Option<&str>, at| -> Vec<String> {
             let found = q::suppressions::list(conn, after, at, 2).await.unwrap();
@@ -186,7 +186,7 @@ on_both_databases! {
 
         let longer = Suppression { until: days(9), reason: SuppressionReason::Manual, ..ada.clone() };
         q::suppressions::put(&mut conn, &longer).await.unwrap();
-        assert_eq!(q::suppressions::among(&mut conn, &keys, days(8)).await.unwrap(), [longer.clone()]);
+        assert_eq!(q::suppressions::among(&mut conn, &keys, days(8)).await.unwrap(), std::slice::from_ref(&longer));
         assert!(q::suppressions::lift(&mut conn, "bob@example.com", days(1)).await.unwrap().is_none(), "it is over");
         assert!(q::suppressions::lift(&mut conn, "nobody@example.com", start).await.unwrap().is_none());
         assert_eq!(q::suppressions::lift(&mut conn, "ada@example.com", days(8)).await.unwrap(), Some(longer));

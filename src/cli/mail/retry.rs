@@ -35,7 +35,9 @@ pub(super) async fn all(cli: &Cli, auth: &Auth, kind: Option<MailKind>) -> Resul
     };
     bar.finish_and_clear();
     if !finished {
-        return Err(Failure::Failed(format!("interrupted; {retried} mails are on their way again, the rest stay dead")));
+        return Err(Failure::Failed(format!(
+            "interrupted; {retried} mails are on their way again, the rest stay dead"
+        )));
     }
     if cli.json {
         return say(serde_json::json!({ "retried": retried, "suppressed": suppressed }));

@@ -19,7 +19,9 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use self::complete::Completion;
-use super::api::{admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token};
+use super::api::{
+    admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token,
+};
 use super::error::{ApiError, Problem};
 use super::pages::dev_mail;
 use super::{forward_auth, health};

@@ -18,13 +18,7 @@ pub async fn is_on(conn: &mut Conn, name: &str) -> Result<bool, StoreError> {
 }
 
 /// Sets a switch; whether that changed it, which it does not where one without a row is switched off. `by` is the admin who did, `None` for the command line.
-pub async fn set(
-    conn: &mut Conn,
-    name: &str,
-    on: bool,
-    by: Option<UserId>,
-    now: Instant,
-) -> Result<bool, StoreError> {
+pub async fn set(conn: &mut Conn, name: &str, on: bool, by: Option<UserId>, now: Instant) -> Result<bool, StoreError> {
     if is_on(conn, name).await? == on {
         return Ok(false);
     }
