@@ -56,7 +56,7 @@ enum Command {
     /// Looks at accounts and decides about them
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Looks at the mail queue
+    /// Looks at the mail, and steers it
     #[command(subcommand)]
     Mail(mail::MailCommand),
     /// Asks a running server whether it is ready; for container health checks

@@ -5,7 +5,7 @@ use crate::domain::{
     AdminAction, DisplayName, EmailAddress, Language, MailContent, Note, Origin, Role, SecurityEvent, UserId,
     UserStatus,
 };
-use crate::store::{self, MailCounts, NewMail, NewUser, Session, StoreError, User, UserFilter};
+use crate::store::{self, NewMail, NewUser, Session, StoreError, User, UserFilter};
 
 /// A page of accounts.
 #[derive(Clone, Debug)]
@@ -206,11 +206,5 @@ impl Auth {
     /// How many accounts stand where.
     pub async fn user_counts(&self) -> Result<Vec<(UserStatus, i64)>, AuthError> {
         Ok(store::read!(&self.0.database, users::counts())?)
-    }
-
-    /// How many mails stand where.
-    pub async fn mail_counts(&self) -> Result<MailCounts, AuthError> {
-        let now = self.0.clock.now();
-        Ok(store::read!(&self.0.database, outbox::counts(now))?)
     }
 }

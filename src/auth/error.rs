@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::MailRefusal;
 use crate::store::StoreError;
 
 /// Why a use case did not do what it was asked. Nothing was changed unless a variant says so.
@@ -35,6 +36,9 @@ pub enum AuthError {
     /// The action does not fit the account's state.
     #[error("the account cannot be changed in this way: {0}")]
     Conflict(&'static str),
+    /// What is asked does not fit where the mail stands.
+    #[error("{0}")]
+    Mail(#[from] MailRefusal),
     /// The only admin would be lost: make another first.
     #[error("this is the last admin")]
     LastAdmin,

@@ -13,10 +13,12 @@ mod approval;
 mod audit;
 mod challenge;
 mod error;
+mod mail_steering;
 mod password;
 mod profile;
 mod refresh;
 mod session;
+mod suppressions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +28,11 @@ pub use admission::{Admission, Credentials, Mode, SignedIn};
 pub use approval::{UserPage, UserQuery};
 pub use challenge::{ChallengeRequest, IssuedChallenge, LinkPreview, Registration};
 pub use error::AuthError;
+pub use mail_steering::{DeadMails, MailPage, MailQuery, MailRefusal, RetriedMails};
 pub use password::PasswordHashing;
 pub use refresh::Refreshed;
 pub use session::{Authenticated, Credential};
+pub use suppressions::{NewSuppression, SuppressionPage};
 
 use crate::cache::Cache;
 use crate::domain::{Clock, Entropy, Instant, KeyRing, clock};

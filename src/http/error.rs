@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
 use super::openapi::values;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, MailRefusal};
 use crate::store::StoreError;
 use crate::templates::TemplateError;
 
@@ -70,6 +70,10 @@ codes! {
     Conflict = "conflict", CONFLICT, "The state does not allow this";
     /// The value is somebody else's.
     Taken = "taken", CONFLICT, "Already taken";
+    /// The mail is of no use any more.
+    MailExpired = "mail_expired", CONFLICT, "The mail has expired";
+    /// The mailbox gets no mail for a while.
+    Suppressed = "suppressed", CONFLICT, "The mailbox is suppressed";
     /// The last admin has to stay.
     LastAdmin = "last_admin", CONFLICT, "This is the last admin";
     /// The body is too long.
@@ -227,6 +231,7 @@ impl From<AuthError> for ApiError {
             AuthError::MethodDisabled => Self::new(Code::MethodDisabled, "This way of signing in is switched off."),
             AuthError::NotFound => Self::not_found(),
             AuthError::Conflict(why) => Self::new(Code::Conflict, format!("This cannot be done: {why}.")),
+            AuthError::Mail(refusal) => refusal.into(),
             AuthError::LastAdmin => Self::new(Code::LastAdmin, "Make somebody else an admin first."),
             AuthError::Taken(field) => Self {
                 errors: vec![FieldError { field, code: "taken", detail: "This is taken already.".to_owned() }],
@@ -240,6 +245,20 @@ impl From<AuthError> for ApiError {
             AuthError::Store(error) => error.into(),
             AuthError::Internal(cause) => Self::internal(cause),
         }
+    }
+}
+
+impl From<MailRefusal> for ApiError {
+    fn from(refusal: MailRefusal) -> Self {
+        let (code, detail) = match refusal {
+            MailRefusal::Expired => (Code::MailExpired, "What the mail says is of no use any more."),
+            MailRefusal::Suppressed => (Code::Suppressed, "The mail's recipient is suppressed. Lift that first."),
+            MailRefusal::Sending => (Code::Conflict, "The mail is being sent at this moment."),
+            MailRefusal::Sent => (Code::Conflict, "The mail has been sent."),
+            MailRefusal::Dead => (Code::Conflict, "The mail is dead already."),
+            MailRefusal::Moved => (Code::Conflict, "The mail was moved in the meantime. Look at it again."),
+        };
+        Self::new(code, detail)
     }
 }
 

@@ -12,6 +12,7 @@ mod extract;
 mod forward_auth;
 mod guard;
 mod health;
+mod mail_views;
 mod middleware;
 mod openapi;
 mod pages;

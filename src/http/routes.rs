@@ -4,9 +4,11 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::web::{self, ServiceConfig, delete, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
-use super::api::{admin_mail, admin_users, magic_link, otp, password, profile, register, session, token};
+use super::api::{
+    admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token,
+};
 use super::error::{ApiError, Code};
-use super::pages::{account, admin, assets, dev_mail, docs, login};
+use super::pages::{account, admin, admin_mail as admin_mail_page, assets, dev_mail, docs, login};
 use super::{Site, forward_auth, health, openapi, pages};
 
 /// Puts the handlers at their addresses.
@@ -35,7 +37,16 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/api/admin/users/{id}").route(get().to(admin_users::show)))
         .service(at("/api/admin/users/{id}/sessions").route(delete().to(admin_users::end_sessions)))
         .service(at("/api/admin/users/{id}/{action}").route(post().to(admin_users::decide)))
+        .service(at("/api/admin/mail").route(get().to(admin_mail::list)))
         .service(at("/api/admin/mail/stats").route(get().to(admin_mail::stats)))
+        .service(at("/api/admin/mail/retry").route(post().to(admin_mail::retry_many)))
+        .service(at("/api/admin/mail/pause").route(post().to(admin_mail::pause)))
+        .service(at("/api/admin/mail/resume").route(post().to(admin_mail::resume)))
+        .service(at("/api/admin/mail/suppressions").route(get().to(admin_suppressions::list)).route(post().to(admin_suppressions::add)))
+        .service(at("/api/admin/mail/suppressions/{email}").route(delete().to(admin_suppressions::lift)))
+        .service(at("/api/admin/mail/{id}").route(get().to(admin_mail::show)))
+        .service(at("/api/admin/mail/{id}/retry").route(post().to(admin_mail::retry)))
+        .service(at("/api/admin/mail/{id}/bury").route(post().to(admin_mail::bury)))
         // Operators
         .service(at("/health").route(get().to(health::live)))
         .service(at("/health/live").route(get().to(health::live)))
@@ -63,6 +74,10 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/admin/invite").route(post().to(admin::invite)))
         .service(at("/admin/approvals/{id}").route(get().to(admin::approval)))
         .service(at("/admin/users/{id}/{action}").route(post().to(admin::decide)))
+        .service(at("/admin/mail/pause").route(post().to(admin_mail_page::pause)))
+        .service(at("/admin/mail/resume").route(post().to(admin_mail_page::resume)))
+        .service(at("/admin/mail/suppressions/lift").route(post().to(admin_mail_page::lift)))
+        .service(at("/admin/mail/{id}/retry").route(post().to(admin_mail_page::retry)))
         .service(at("/docs").route(get().to(docs::show)))
         .service(at("/assets/{name}").route(get().to(assets::asset)))
         .service(at("/favicon.ico").route(get().to(assets::favicon)))

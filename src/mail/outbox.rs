@@ -69,6 +69,11 @@ impl Outbox {
         let entries: Vec<_> = mails.iter().map(|mail| (mail.id, priority(mail.priority))).collect();
         self.queue.push(&entries).await;
     }
+
+    /// Queues mails that were accepted before and have been made ready again. As [`enqueue`](Self::enqueue), cannot fail.
+    pub async fn requeue(&self, entries: &[(MailId, Priority)]) {
+        self.queue.push(entries).await;
+    }
 }
 
 /// The priority of a number from a row; one that this version does not know waits for all others.

@@ -20,6 +20,7 @@ mod error;
 mod migrations;
 pub mod models;
 mod postgres_tls;
+mod steering;
 mod types;
 
 pub use connections::Connections;
@@ -28,6 +29,7 @@ pub use database::{Database, PoolState};
 pub(crate) use database::{bounded, read, transaction, update};
 pub use error::StoreError;
 pub use models::*;
+pub use steering::{DeadFilter, MailCounts, MailFilter};
 
 /// The queries, compiled for Postgres.
 #[path = "queries"]
@@ -47,6 +49,7 @@ pub mod postgres {
     pub mod dispatch;
     pub mod guess_budgets;
     pub mod outbox;
+    pub mod outbox_admin;
     pub mod refresh_tokens;
     pub mod schema;
     pub mod sessions;
@@ -73,6 +76,7 @@ pub mod sqlite {
     pub mod dispatch;
     pub mod guess_budgets;
     pub mod outbox;
+    pub mod outbox_admin;
     pub mod refresh_tokens;
     pub mod schema;
     pub mod sessions;

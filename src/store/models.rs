@@ -330,20 +330,3 @@ pub struct AuditEntry {
     /// Anything else worth knowing; never a secret.
     pub detail: String,
 }
-
-/// How many mails stand where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct MailCounts {
-    /// Ready and due, by [`crate::domain::Priority`].
-    pub queued: [i64; 4],
-    /// Leased by a worker.
-    pub sending: i64,
-    /// Ready, but not due yet.
-    pub scheduled: i64,
-    /// Given up.
-    pub dead: i64,
-    /// Sent within the last hour.
-    pub sent_last_hour: i64,
-    /// Milliseconds that the oldest due mail has waited; zero when none does.
-    pub oldest_age_ms: i64,
-}

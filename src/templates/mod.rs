@@ -56,6 +56,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     embedded!("mail/sign_in.html"),
     embedded!("mail/sign_in.subject.txt"),
     embedded!("mail/sign_in.txt"),
+    embedded!("pages/_admin_mail.html"),
     embedded!("pages/_flow.html"),
     embedded!("pages/_macros.html"),
     embedded!("pages/_wide.html"),

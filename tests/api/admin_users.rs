@@ -3,9 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::app::{Options, ROOT, SOON};
+use crate::app::{Options, ROOT};
 use crate::client::Client;
-use crate::support::eventually;
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -28,7 +27,6 @@ on_both_setups! {
             (Method::POST, "/api/admin/users".to_owned()),
             (Method::GET, format!("/api/admin/users/{id}")),
             (Method::POST, format!("/api/admin/users/{id}/promote")),
-            (Method::GET, "/api/admin/mail/stats".to_owned()),
         ] {
             let body = json!({ "email": "new@example.com" });
             for (client, status, code) in [(&user, 403, "forbidden"), (&app.program(), 401, "unauthorized")] {
@@ -249,19 +247,5 @@ on_both_setups! {
         let mut outcome = [first.status, second.status];
         outcome.sort_unstable();
         assert!(matches!(outcome, [200, 403 | 409]), "{outcome:?}");
-    }
-
-    async fn the_mail_queue_is_shown_in_figures(app: TestApp) {
-        let admin = app.admin().await;
-        let stats = eventually("the mail to the admin counts as sent", SOON, async || {
-            let stats = admin.get("/api/admin/mail/stats").await.expect(200).json();
-            (stats["sent_last_hour"].as_i64()? >= 1).then_some(stats)
-        })
-        .await;
-        let expected = json!({
-            "queued": { "urgent": 0, "high": 0, "normal": 0, "low": 0 },
-            "sending": 0, "scheduled": 0, "dead": 0, "sent_last_hour": 1, "oldest_age_ms": 0,
-        });
-        assert_eq!(stats, expected);
     }
 }

@@ -298,6 +298,11 @@ impl TestApp {
         self.running().clock.now()
     }
 
+    /// The server's database, whichever it is.
+    pub(crate) fn store(&self) -> &gatepost::store::Database {
+        &self.running().database
+    }
+
     /// The database of [`Setup::Servers`].
     pub(crate) fn database(&self) -> &TestDatabase {
         self.world.database.as_ref().expect("only with servers")

@@ -9,7 +9,7 @@ use crate::client::{Answer, Client};
 
 const NOBODY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 /// Every field that any body has.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 23] = [
     "email",
     "name",
     "note",
@@ -26,6 +26,13 @@ const FIELDS: [&str; 16] = [
     "username",
     "phone",
     "return_to",
+    "status",
+    "kind",
+    "ids",
+    "cursor",
+    "reason",
+    "detail",
+    "days",
 ];
 
 /// A route with its methods, as the server declares it.
@@ -41,7 +48,9 @@ impl Route {
 
     /// Whether it needs no body to do its work, and whatever is sent is passed over.
     fn reads_no_body(&self) -> bool {
-        self.path.ends_with("/logout")
+        let steers_one_mail = self.path.starts_with(&format!("/api/admin/mail/{NOBODY}/"));
+        let ends = ["/logout", "/api/admin/mail/pause", "/api/admin/mail/resume"];
+        steers_one_mail || ends.iter().any(|end| self.path.ends_with(end))
     }
 
     fn writes(&self) -> impl Iterator<Item = &Method> {
@@ -55,6 +64,7 @@ fn routes() -> Vec<Route> {
     let read = |line: &str| {
         let (path, rest) = line.split_once(r#"at(""#)?.1.split_once('"')?;
         let path = path.replace("{id}", NOBODY).replace("{action}", "ban").replace("{name}", "favicon.svg");
+        let path = path.replace("{email}", "nobody@example.com");
         let has = |name: &str| rest.contains(&format!(".route({name}()"));
         let methods: Vec<_> = methods.iter().filter(|(name, _)| has(name)).map(|(_, method)| method.clone()).collect();
         assert!(!methods.is_empty(), "{line} has no methods");

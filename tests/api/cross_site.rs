@@ -21,7 +21,7 @@ const FOREIGN: [&str; 9] = [
 ];
 
 /// Every write that a cookie could authenticate.
-const WRITES: [(Method, &str); 8] = [
+const WRITES: [(Method, &str); 10] = [
     (Method::POST, "/api/auth/logout"),
     (Method::POST, "/api/auth/change-password"),
     (Method::PUT, "/api/profile"),
@@ -29,6 +29,8 @@ const WRITES: [(Method, &str); 8] = [
     (Method::DELETE, "/api/sessions/01890a5d-ac96-774b-bcce-b302099a8057"),
     (Method::POST, "/api/admin/users"),
     (Method::POST, "/api/admin/users/01890a5d-ac96-774b-bcce-b302099a8057/ban"),
+    (Method::POST, "/api/admin/mail/pause"),
+    (Method::DELETE, "/api/admin/mail/suppressions/a@example.com"),
     (Method::POST, "/logout"),
 ];
 

@@ -8,7 +8,7 @@ use crate::client::{Answer, Client};
 const ADA: &str = "ada@example.com";
 
 /// A form as a page shows it, with what it sends unless its reader changes it.
-struct Form {
+pub(crate) struct Form {
     action: String,
     fields: Vec<(String, String)>,
 }
@@ -16,7 +16,7 @@ struct Form {
 impl Form {
     /// The page's first form that goes to `action`.
     #[track_caller]
-    fn of(page: &Answer, action: &str) -> Self {
+    pub(crate) fn of(page: &Answer, action: &str) -> Self {
         let at = page.body.find(&format!(r#"action="{action}""#));
         let at = at.unwrap_or_else(|| panic!("no form goes to {action}:\n{}", page.body));
         let body = page.body[at..].split("</form>").next().expect("a form ends");
@@ -25,17 +25,17 @@ impl Form {
         Self { action: action.to_owned(), fields }
     }
 
-    fn has(page: &Answer, action: &str) -> bool {
+    pub(crate) fn has(page: &Answer, action: &str) -> bool {
         page.body.contains(&format!(r#"action="{action}""#))
     }
 
-    fn set(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.fields.retain(|(field, _)| field != name);
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    async fn submit(self, browser: &Client) -> Answer {
+    pub(crate) async fn submit(self, browser: &Client) -> Answer {
         let fields: Vec<_> = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         browser.form(&self.action, &fields).await
     }

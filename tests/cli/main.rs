@@ -8,6 +8,7 @@
 
 mod arguments;
 mod configuration;
+mod mail;
 mod operators;
 mod run;
 mod starting;

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use gatepost::domain::{MailContent, MailId, MailStatus, SecurityEvent, UserId};
 use gatepost::mail::{Transport, Worker};
 use gatepost::settings::Delivery;
-use gatepost::store::MAIL_PAUSED;
+use gatepost::store::{MAIL_PAUSED, MailFilter};
 
 use crate::SOON;
 use crate::rig::Rig;
@@ -168,13 +168,13 @@ async fn old_records_are_deleted_but_not_dead_letters(rig: Rig) {
     rig.clock.advance(Duration::from_hours(2));
     let _worker = rig.worker();
     eventually("the record to go", SOON, async || {
-        query!(&rig.database, outbox::by_id(sent.id)).is_none().then_some(())
+        query!(&rig.database, outbox_admin::by_id(sent.id)).is_none().then_some(())
     })
     .await;
     assert_eq!(rig.row(dead.id).await.status, MailStatus::Dead);
 
     let now = rig.clock.now();
-    assert!(!query!(&rig.database, outbox::revive(dead.id, now, now)), "its code has expired");
+    assert!(query!(&rig.database, outbox_admin::revive(dead.id, now, now)).is_none(), "its code has expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,15 +220,16 @@ async fn an_operator_lists_mails_and_revives_a_dead_one() {
     assert!(rig.end(row.id, row.fence, MailStatus::Dead, Some("550 no")).await);
 
     let list = async |status, before, limit| -> Vec<MailId> {
-        let found = query!(&rig.database, outbox::list(status, None, before, limit));
+        let filter = MailFilter { status, before, ..MailFilter::default() };
+        let found = query!(&rig.database, outbox_admin::list(&filter, limit));
         found.into_iter().map(|mail| mail.id).collect()
     };
     assert_eq!(list(None, None, 2).await, [ids[2], ids[1]]);
     assert_eq!(list(None, Some(ids[1]), 2).await, [ids[0]]);
     assert_eq!(list(Some(MailStatus::Dead), None, 9).await, [ids[1]]);
 
-    assert!(!query!(&rig.database, outbox::revive(ids[0], now, now)), "it is not dead");
-    assert!(query!(&rig.database, outbox::revive(ids[1], now, now)));
+    assert!(query!(&rig.database, outbox_admin::revive(ids[0], now, now)).is_none(), "it is not dead");
+    assert!(query!(&rig.database, outbox_admin::revive(ids[1], now, now)).is_some());
     let _worker = rig.worker();
     assert_eq!(rig.until(ids[1], MailStatus::Sent).await.attempts, 1);
 }

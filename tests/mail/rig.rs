@@ -225,7 +225,7 @@ impl Rig {
     }
 
     pub(crate) async fn row(&self, id: MailId) -> Mail {
-        query!(&self.database, outbox::by_id(id)).expect("the row is there")
+        query!(&self.database, outbox_admin::by_id(id)).expect("the row is there")
     }
 
     /// Waits until the mail stands so, and gives its row.

@@ -1,6 +1,7 @@
 //! The JSON API, one file a noun.
 
 pub mod admin_mail;
+pub mod admin_suppressions;
 pub mod admin_users;
 pub mod fields;
 pub mod magic_link;

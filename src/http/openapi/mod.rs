@@ -19,7 +19,9 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use self::complete::Completion;
-use super::api::{admin_mail, admin_users, magic_link, otp, password, profile, register, session, token};
+use super::api::{
+    admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token,
+};
 use super::error::{ApiError, Problem};
 use super::pages::dev_mail;
 use super::{forward_auth, health};
@@ -53,7 +55,9 @@ use super::{forward_auth, health};
         token::refresh, session::validate, forward_auth::forward_auth, session::logout, session::list, session::end,
         session::end_others, session::me, profile::update, password::change, admin_users::list, admin_users::invite,
         admin_users::end_sessions,
-        admin_users::show, admin_users::decide, admin_mail::stats, health::live, health::ready, health::cache,
+        admin_users::show, admin_users::decide, admin_mail::list, admin_mail::stats, admin_mail::retry_many,
+        admin_mail::pause, admin_mail::resume, admin_mail::show, admin_mail::retry, admin_mail::bury,
+        admin_suppressions::list, admin_suppressions::add, admin_suppressions::lift, health::live, health::ready, health::cache,
         health::metrics, document, token::jwks, dev_mail::list, dev_mail::html,
     ),
     components(schemas(Problem)),

@@ -4,7 +4,7 @@ use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::openapi::{Array, Object, ObjectBuilder, Ref, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::domain::{AdminAction, Language, Role, UserStatus};
+use crate::domain::{AdminAction, Language, MailKind, MailStatus, Priority, Role, SuppressionReason, UserStatus};
 use crate::http::error::Code;
 
 /// A text that is one of `values`.
@@ -30,6 +30,31 @@ pub(in crate::http) fn user_status() -> Object {
 pub(in crate::http) fn user_status_or_all() -> Object {
     let values = UserStatus::ALL.iter().map(|status| status.as_str());
     one_of("Only accounts that stand so.", values.chain(["all"]))
+}
+
+/// Where a mail stands.
+pub(in crate::http) fn mail_status() -> Object {
+    one_of("Where the mail stands.", MailStatus::ALL.iter().map(|status| status.as_str()))
+}
+
+/// Which mails a list shows.
+pub(in crate::http) fn mail_status_or_all() -> Object {
+    one_of("Only mails that stand so.", MailStatus::ALL.iter().map(|status| status.as_str()).chain(["all"]))
+}
+
+/// A kind of mail to choose by.
+pub(in crate::http) fn mail_kind() -> Object {
+    one_of("Only mails of this kind.", MailKind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// How urgent a mail is.
+pub(in crate::http) fn priority() -> Object {
+    one_of("How urgent it is.", Priority::ALL.iter().map(|priority| priority.as_str()))
+}
+
+/// Why a mailbox is suppressed.
+pub(in crate::http) fn suppression_reason() -> Object {
+    one_of("Why; `manual` unless said.", SuppressionReason::ALL.iter().map(|reason| reason.as_str()))
 }
 
 /// A language of mails.

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{page, see_other, time, with_notice};
+use super::{admin_mail, page, see_other, time, with_notice};
 use crate::auth::AuthError;
 use crate::domain::{AdminAction, NextPath, UserId, UserStatus};
 use crate::http::Site;
@@ -49,8 +49,7 @@ pub(crate) async fn show(
     let list = site.auth.users(&query.parse()?).await?;
     let counted = site.auth.user_counts().await?;
     let count = |status: UserStatus| counted.iter().find(|(of, _)| *of == status).map_or(0, |(_, count)| *count);
-    let mail = site.auth.mail_counts().await?;
-    let [urgent, high, normal, low] = mail.queued;
+    let mail = admin_mail::section(&site).await?;
     let context = json!({
         "status": status,
         "search": query.search.unwrap_or_default(),
@@ -61,10 +60,7 @@ pub(crate) async fn show(
         "users": list.users.iter().map(user_view).collect::<Vec<_>>(),
         "next_cursor": list.next.map(|next| next.to_string()),
         "self_id": who.user.id,
-        "mail": {
-            "urgent": urgent, "high": high, "normal": normal, "low": low,
-            "sending": mail.sending, "scheduled": mail.scheduled, "dead": mail.dead,
-        },
+        "mail": mail,
     });
     page(&site, &http, Some(&who), StatusCode::OK, ("admin", "Administration"), context)
 }

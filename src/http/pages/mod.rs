@@ -3,6 +3,7 @@
 
 pub(super) mod account;
 pub(super) mod admin;
+pub(super) mod admin_mail;
 pub(super) mod assets;
 pub(super) mod dev_mail;
 pub(super) mod docs;
@@ -108,6 +109,13 @@ fn notice(request: &HttpRequest) -> Option<Value> {
         "demoted" => ("success", "They are no longer an admin."),
         "invited" => ("success", "The invitation is on its way."),
         "resent" => ("success", "The mail is on its way again, with the same code."),
+        "mail-paused" => ("success", "Sending is stopped on every server. Mails wait until it goes on."),
+        "mail-resumed" => ("success", "Mails are sent again."),
+        "mail-retried" => ("success", "The mail is on its way again."),
+        "mail-lifted" => ("success", "The mailbox gets mail again."),
+        "mail-expired" => ("error", "That mail has expired: what it says is of no use any more."),
+        "mail-suppressed" => ("error", "The mailbox of that mail is suppressed. Lift that first."),
+        "mail-conflict" => ("error", "That is no longer possible: the mail has moved on in the meantime."),
         "conflict" => ("error", "That is no longer possible: the account has changed in the meantime."),
         "last-admin" => ("error", "This is the last admin. Make somebody else an admin first."),
         "invite-failed" => ("error", "That address is not valid or has an account already."),

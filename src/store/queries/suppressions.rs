@@ -17,16 +17,8 @@ pub async fn put(conn: &mut Conn, suppression: &Suppression) -> Result<(), Store
         suppressions::created_at.eq(suppression.created_at),
         suppressions::until.eq(suppression.until),
     );
-    let row = (suppressions::email_key.eq(&suppression.email_key), fields);
-    let fields = (
-        suppressions::email.eq(&suppression.email),
-        suppressions::reason.eq(suppression.reason),
-        suppressions::detail.eq(&suppression.detail),
-        suppressions::created_at.eq(suppression.created_at),
-        suppressions::until.eq(suppression.until),
-    );
     diesel::insert_into(suppressions::table)
-        .values(row)
+        .values((suppressions::email_key.eq(&suppression.email_key), fields))
         .on_conflict(suppressions::email_key)
         .do_update()
         .set(fields)
@@ -55,9 +47,10 @@ pub async fn list(
     })
 }
 
-/// Lifts a suppression; whether there was one.
-pub async fn remove(conn: &mut Conn, email_key: &str) -> Result<bool, StoreError> {
-    Ok(diesel::delete(suppressions::table.find(email_key)).execute(conn).await? == 1)
+/// Lifts a suppression; gives it, unless the mailbox was not suppressed.
+pub async fn lift(conn: &mut Conn, email_key: &str, now: Instant) -> Result<Option<Suppression>, StoreError> {
+    let in_force = suppressions::table.find(email_key).filter(suppressions::until.gt(now));
+    Ok(diesel::delete(in_force).get_result(conn).await.optional()?)
 }
 
 /// Deletes those that ended before `before`; gives how many.
