@@ -13,6 +13,7 @@ mod approval;
 mod audit;
 mod challenge;
 mod error;
+mod notices;
 mod password;
 mod profile;
 mod refresh;
@@ -99,4 +100,6 @@ impl Auth {
 mod locks {
     /// Held while admins are made, unmade or counted.
     pub(super) const ADMINS: i64 = i64::from_be_bytes(*b"gp admin");
+    /// Held while it is decided how admins learn of a registration. Taken after [`ADMINS`], where both are.
+    pub(super) const NOTICES: i64 = i64::from_be_bytes(*b"gp notes");
 }

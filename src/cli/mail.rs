@@ -1,5 +1,7 @@
 //! `mail …`: the mail queue, from the command line.
 
+mod preview;
+
 use clap::Subcommand;
 
 use super::{Cli, Failure, say};
@@ -8,12 +10,15 @@ use super::{Cli, Failure, say};
 pub(super) enum MailCommand {
     /// Prints how many mails stand where
     Status,
+    /// Prints an example of a mail, made with the templates and texts in force
+    Preview(preview::Preview),
 }
 
 /// Carries the command out.
 pub(super) async fn run(cli: &Cli, command: &MailCommand) -> Result<(), Failure> {
     match command {
         MailCommand::Status => status(cli).await,
+        MailCommand::Preview(preview) => preview::print(cli, preview),
     }
 }
 

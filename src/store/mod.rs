@@ -42,6 +42,7 @@ pub mod postgres {
     pub mod challenges;
     #[path = "dialect_postgres.rs"]
     pub mod dialect;
+    pub mod folds;
     pub mod guess_budgets;
     pub mod outbox;
     pub mod refresh_tokens;
@@ -66,6 +67,7 @@ pub mod sqlite {
     pub mod challenges;
     #[path = "dialect_sqlite.rs"]
     pub mod dialect;
+    pub mod folds;
     pub mod guess_budgets;
     pub mod outbox;
     pub mod refresh_tokens;

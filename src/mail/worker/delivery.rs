@@ -8,10 +8,11 @@ use futures_util::FutureExt;
 use super::lease::{self, End};
 use super::{Phase, Shared};
 use crate::domain::clock::span;
-use crate::domain::{ChallengeId, EmailAddress, MailContent, MailStatus};
-use crate::mail::render::{Renderer, needs_challenge};
+use crate::domain::{EmailAddress, MailStatus};
+use crate::mail::facts;
+use crate::mail::render::Renderer;
 use crate::mail::transport::{Outcome, Outgoing, Progress};
-use crate::store::{Challenge, Database, Mail, StoreError, read};
+use crate::store::{Mail, StoreError};
 
 /// When a mail whose domain is slow may try again.
 const DEFERRAL: Duration = Duration::from_secs(1);
@@ -82,13 +83,13 @@ async fn attempt(shared: &Shared, mail: &Mail, recipient: &EmailAddress, progres
         Ok(content) => content,
         Err(error) => return Verdict::Failed(error.to_string()),
     };
-    let challenge = match open_challenge(shared, &content).await {
-        Ok(Some(challenge)) => challenge,
+    let facts = match facts::load(&parts.database, &content, parts.clock.now()).await {
+        Ok(Some(facts)) => facts,
         Ok(None) => return Verdict::Expired,
         Err(StoreError::Unavailable(_)) => return Verdict::NotBegun { wait: Duration::ZERO },
         Err(error) => return Verdict::Failed(error.to_string()),
     };
-    let rendered = match parts.renderer.render(mail, &content, challenge.as_ref()) {
+    let rendered = match parts.renderer.render(mail, &content, &facts) {
         Ok(rendered) => rendered,
         Err(error) => return Verdict::Failed(error.to_string()),
     };
@@ -106,19 +107,6 @@ async fn attempt(shared: &Shared, mail: &Mail, recipient: &EmailAddress, progres
         }
         Outcome::Expired => Verdict::Expired,
     }
-}
-
-/// The challenge that the content needs, if it needs one: `Some(None)` when it needs none, `None` when the mail is of no
-/// more use because its challenge is gone, answered or over.
-async fn open_challenge(shared: &Shared, content: &MailContent) -> Result<Option<Option<Challenge>>, StoreError> {
-    let Some(id) = content.challenge_id().filter(|_| needs_challenge(content)) else { return Ok(Some(None)) };
-    let now = shared.parts.clock.now();
-    let found = challenge(&shared.parts.database, id).await?;
-    Ok(found.filter(|challenge| challenge.consumed_at.is_none() && now < challenge.expires_at).map(Some))
-}
-
-async fn challenge(database: &Database, id: ChallengeId) -> Result<Option<Challenge>, StoreError> {
-    read!(database, challenges::by_id(id))
 }
 
 /// What the database is to be told; nothing when the row is not ours any more.
