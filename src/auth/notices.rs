@@ -7,9 +7,7 @@
 use std::time::Duration;
 
 use super::Auth;
-use crate::domain::{
-    EmailAddress, Instant, Language, MailContent, Origin, Requested, SecurityEvent, clock,
-};
+use crate::domain::{EmailAddress, Instant, Language, MailContent, Origin, Requested, SecurityEvent, clock};
 use crate::store::{NewMail, StoreError, User};
 
 /// Within so long of the last mail about registrations an admin gets no other.

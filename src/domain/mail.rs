@@ -284,7 +284,9 @@ mod tests {
         let requested = Requested { device: String::new(), address: String::new(), at: Instant::UNIX_EPOCH };
         for (new, masked) in [("ann.lee@example.org", "a***@example.org"), ("é@example.org", "é***@example.org")] {
             let content = MailContent::address_changed(&new.parse().unwrap(), requested.clone());
-            assert!(matches!(content, MailContent::AddressChanged { new_address_masked, .. } if new_address_masked == masked));
+            assert!(
+                matches!(content, MailContent::AddressChanged { new_address_masked, .. } if new_address_masked == masked)
+            );
         }
     }
 

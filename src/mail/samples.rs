@@ -41,7 +41,8 @@ fn requested() -> Requested {
 
 /// The contents that show all of a kind's texts: the fullest first, then those with parts left out.
 pub fn of(kind: MailKind) -> Vec<MailContent> {
-    let (ada, welcome) = (|| "Ada Lovelace".to_owned(), || "We are on the second floor.\nCome and say hello!".to_owned());
+    let (ada, welcome) =
+        (|| "Ada Lovelace".to_owned(), || "We are on the second floor.\nCome and say hello!".to_owned());
     let sign_in = |form| {
         let challenge_id = ChallengeId(id(1));
         vec![MailContent::SignIn { challenge_id, form, requested: requested(), deliver: true }]

@@ -198,7 +198,11 @@ mod tests {
             let names = |messages: &BTreeMap<String, _>| messages.keys().cloned().collect::<BTreeSet<_>>();
             let (ours, theirs) = (names(&english), names(&messages));
             assert_eq!(ours.difference(&theirs).collect::<Vec<_>>(), Vec::<&String>::new(), "{language} lacks these");
-            assert_eq!(theirs.difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new(), "{language} alone has these");
+            assert_eq!(
+                theirs.difference(&ours).collect::<Vec<_>>(),
+                Vec::<&String>::new(),
+                "{language} alone has these"
+            );
             for (name, values) in &english {
                 assert_eq!(values, &messages[name], "{language}: {name}");
             }

@@ -93,7 +93,8 @@ impl Speech {
         let pattern = message.ok_or_else(|| wrong(format!("there is no text called {name:?}")))?;
         let mut arguments = FluentArgs::with_capacity(values.len() + more.len() + 1);
         arguments.set("product", self.product.as_str());
-        for (name, value) in values.iter().map(|(name, value)| (*name, value)).chain(more.iter().map(|(n, v)| (*n, v))) {
+        for (name, value) in values.iter().map(|(name, value)| (*name, value)).chain(more.iter().map(|(n, v)| (*n, v)))
+        {
             arguments.set(name, FluentValue::from(value));
         }
         let mut errors = Vec::new();

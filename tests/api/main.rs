@@ -24,6 +24,7 @@ mod leaving;
 mod limits;
 mod magic_link;
 mod mail;
+mod notices;
 mod otp;
 mod pages;
 mod password;

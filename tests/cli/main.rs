@@ -9,6 +9,7 @@
 mod arguments;
 mod configuration;
 mod operators;
+mod preview;
 mod run;
 mod starting;
 mod users;

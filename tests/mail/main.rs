@@ -12,6 +12,7 @@ mod rig;
 mod content;
 mod delivery;
 mod faults;
+mod languages;
 mod leases;
 mod queue;
 mod shutdown;

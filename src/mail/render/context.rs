@@ -66,7 +66,7 @@ impl Context {
             MailContent::SignIn { .. } => {}
             MailContent::RegistrationNotice { user_id, email, name, note, requested } => {
                 context.say("email", email);
-                context.row("label-email", email.as_str());
+                context.foreign_row("label-email", email);
                 let name = if name.is_empty() {
                     speech.text("name-not-given", &[])?
                 } else {
@@ -99,7 +99,7 @@ impl Context {
                 notice.button = Some(("button-account", page("/account")));
             }
             MailContent::AddressChanged { new_address_masked, requested } => {
-                context.row("label-new-email", new_address_masked.as_str());
+                context.foreign_row("label-new-email", new_address_masked);
                 context.requested(speech, requested)?;
                 notice.advice = "address-changed-advice";
             }
@@ -129,22 +129,28 @@ impl Context {
         self.said.push((name, Said::Text(text.to_owned())));
     }
 
-    fn row(&mut self, label: &'static str, value: impl Into<Value>) {
-        let value: Value = value.into();
-        self.rows.push(context! { label, value });
+    /// A fact in the words of the mail's language.
+    fn row(&mut self, label: &'static str, value: String) {
+        self.rows.push(context! { label, value, foreign => false });
+    }
+
+    /// A fact that is the same in every language, such as an address.
+    fn foreign_row(&mut self, label: &'static str, value: &str) {
+        self.rows.push(context! { label, value, foreign => true });
     }
 
     /// Who asked, from where and when.
     fn requested(&mut self, speech: &Speech, requested: &Requested) -> Result<(), TemplateError> {
         self.row("label-device", device(speech, &requested.device)?);
-        self.row("label-address", requested.address.as_str());
+        self.foreign_row("label-address", &requested.address);
         self.row("label-time", moment(self.language, requested.at));
         Ok(())
     }
 
     fn people(&mut self, (newest, total): (&[User], i64), since: Instant, public_url: &str) {
         let page = |user: &User| format!("{public_url}/admin/approvals/{}", user.id);
-        let person = |user: &User| context! { email => user.email.as_str(), name => user.name.as_str(), url => page(user) };
+        let person =
+            |user: &User| context! { email => user.email.as_str(), name => user.name.as_str(), url => page(user) };
         self.tell("people", newest.iter().map(person).collect::<Vec<_>>());
         let more = total - i64::try_from(newest.len()).unwrap_or(total);
         self.tell("more", more);

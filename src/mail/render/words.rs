@@ -22,13 +22,13 @@ pub(super) fn moment(language: Language, at: Instant) -> String {
 
 fn month(language: Language, index: u32) -> &'static str {
     let months = match language {
-        Language::English => {
-            "January February March April May June July August September October November December"
-        }
+        Language::English => "January February March April May June July August September October November December",
         Language::German => "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
         Language::French => "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
         Language::Spanish => "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
-        Language::Portuguese => "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+        Language::Portuguese => {
+            "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro"
+        }
         Language::Japanese => "1月 2月 3月 4月 5月 6月 7月 8月 9月 10月 11月 12月",
         Language::Arabic => "يناير فبراير مارس أبريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر",
     };

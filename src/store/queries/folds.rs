@@ -17,11 +17,7 @@ pub async fn newest(conn: &mut Conn, fold: &str) -> Result<Option<Instant>, Stor
 
 /// The mail of this kind that waits in a fold, with its content. Its row is written to, so that until the end of the
 /// transaction no worker claims it: whatever the transaction adds, the mail will tell.
-pub async fn hold_waiting(
-    conn: &mut Conn,
-    fold: &str,
-    kind: MailKind,
-) -> Result<Option<(MailId, String)>, StoreError> {
+pub async fn hold_waiting(conn: &mut Conn, fold: &str, kind: MailKind) -> Result<Option<(MailId, String)>, StoreError> {
     let waiting = outbox::table
         .filter(outbox::fold.eq(fold))
         .filter(outbox::kind.eq(kind))
