@@ -104,7 +104,7 @@ impl Renderer {
         let context = match (content, facts) {
             (MailContent::SignIn { form, requested, .. }, Facts::Challenge(challenge)) => {
                 (rendered.code, rendered.link) = self.credentials(challenge, *form)?;
-                let code = rendered.code.as_ref().map(|code| (code.expose(), code.spaced()));
+                let code = rendered.code.as_ref().map(|code| (code.expose(), in_groups(speech, code)));
                 let link = rendered.link.as_ref().map(|link| link.expose().as_str());
                 let works = (mail.created_at, challenge.expires_at);
                 Context::of_sign_in(speech, *form, requested, code, link, works)?
@@ -181,6 +181,12 @@ impl Renderer {
         }
         Ok((code, link))
     }
+}
+
+/// The code as a subject shows it: in two groups, but not where these would swap their places, because what runs from
+/// right to left does so between two numbers as well.
+fn in_groups(speech: &Speech, code: &OneTimeCode) -> String {
+    if speech.language().is_rtl() { code.expose().to_owned() } else { code.spaced() }
 }
 
 impl fmt::Debug for Renderer {

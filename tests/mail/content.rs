@@ -1,13 +1,13 @@
 //! What mails say.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::TimeDelta;
 use gatepost::domain::{
     ChallengeId, Instant, KeyRing, Language, MailContent, MailId, MailKind, Requested, SecurityEvent, SignInForm,
     UserId,
 };
-use gatepost::mail::{Facts, RenderError, Rendered, samples};
+use gatepost::mail::{Facts, RenderError, Rendered, Renderer, samples};
 use gatepost::store::{Challenge, Mail, NewMail};
 use uuid::Uuid;
 
@@ -58,7 +58,8 @@ fn facts(content: &MailContent) -> Facts {
 }
 
 pub(crate) fn render_in(content: &MailContent, language: Language) -> Rendered {
-    renderer(&keys(), None).render(&row(content, language), content, &facts(content)).unwrap()
+    static BUILT_IN: LazyLock<Renderer> = LazyLock::new(|| renderer(&keys(), None));
+    BUILT_IN.render(&row(content, language), content, &facts(content)).unwrap()
 }
 
 fn render(content: &MailContent) -> Rendered {

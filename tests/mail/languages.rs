@@ -59,7 +59,8 @@ fn a_sign_in_in_every_language() {
 
 #[test]
 fn where_arabic_runs_the_other_way_html_says_so() {
-    let html = render_in(&sign_in(SignInForm::CodeAndLink), Language::Arabic).html;
+    let Rendered { subject, html, code, .. } = render_in(&sign_in(SignInForm::CodeAndLink), Language::Arabic);
+    assert!(subject.contains(code.unwrap().expose()), "two groups of digits would swap their places: {subject}");
     assert!(html.contains("<bdi>Gatepost</bdi>") && html.contains("<bdi>192.0.2.7</bdi>"), "{html}");
     assert!(!html.contains("<title><bdi>") && html.contains("align=\"center\" dir=\"ltr\""), "{html}");
     let english = render_in(&sign_in(SignInForm::CodeAndLink), Language::English).html;
