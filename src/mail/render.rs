@@ -101,10 +101,11 @@ impl Renderer {
         let Parts { product, public_url, .. } = &*self.0;
         let speech = self.speech(Language::from_tag(&mail.locale).unwrap_or(Language::English));
         let mut rendered = Rendered::default();
-        let context = match (content, facts) {
+        let told = match (content, facts) {
             (MailContent::SignIn { form, requested, .. }, Facts::Challenge(challenge)) => {
                 (rendered.code, rendered.link) = self.credentials(challenge, *form)?;
-                let code = rendered.code.as_ref().map(|code| (code.expose(), in_groups(speech, code)));
+                let spaced = rendered.code.as_ref().map(|code| in_groups(speech, code)).unwrap_or_default();
+                let code = rendered.code.as_ref().map(|code| (code.expose(), spaced.as_str()));
                 let link = rendered.link.as_ref().map(|link| link.expose().as_str());
                 let works = (mail.created_at, challenge.expires_at);
                 Context::of_sign_in(speech, *form, requested, code, link, works)?
@@ -117,7 +118,7 @@ impl Renderer {
             }
             _ => Context::of_notice(speech, content, None, public_url, product)?,
         };
-        self.fill(&mut rendered, content.kind(), context.finish(speech, &mail.recipient, product, public_url))?;
+        self.fill(&mut rendered, content.kind(), told.finish(speech, &mail.recipient, product, public_url))?;
         Ok(rendered)
     }
 

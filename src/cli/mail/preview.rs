@@ -15,7 +15,7 @@ const SECRET: &[u8] = b"the secret of examples, not of anybody";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Preview {
-    /// The kind of mail, such as code_and_link
+    /// The kind of mail, such as invitation
     #[arg(value_parser = kind)]
     kind: MailKind,
     /// The language, such as de
@@ -56,8 +56,8 @@ pub(in crate::cli) fn print(cli: &Cli, preview: &Preview) -> Result<(), Failure>
     let templates = Templates::load(settings.templates.dir.as_deref()).map_err(|error| failed(&error))?;
     let keys = Arc::new(KeyRing::new(SECRET, &[]).map_err(|error| failed(&error))?);
     let renderer = Renderer::new(templates, &settings.auth.product_name, &settings.server.public_url, keys);
-    let rendered = renderer.map_err(|error| failed(&error))?.sample(preview.kind, preview.locale);
-    let Rendered { subject, text, html, .. } = rendered.map_err(|error| failed(&error))?;
+    let example = renderer.map_err(|error| failed(&error))?.sample(preview.kind, preview.locale);
+    let Rendered { subject, text, html, .. } = example.map_err(|error| failed(&error))?;
     let shown = if cli.json {
         serde_json::json!({ "subject": subject, "text": text, "html": html }).to_string()
     } else {

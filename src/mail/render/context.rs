@@ -32,7 +32,7 @@ impl Context {
         speech: &Arc<Speech>,
         form: SignInForm,
         requested: &Requested,
-        code: Option<(&str, String)>,
+        code: Option<(&str, &str)>,
         link: Option<&str>,
         (from, to): (Instant, Instant),
     ) -> Result<Self, TemplateError> {
@@ -41,14 +41,14 @@ impl Context {
             SignInForm::MagicLink => "magic-link",
             SignInForm::CodeAndLink => "code-and-link",
         };
-        let mut context = Self::new(speech.language(), topic);
-        context.tell("code", code.as_ref().map(|(code, _)| *code));
-        context.tell("link", link);
-        context.say("code", code.as_ref().map_or("", |(code, _)| code));
-        context.say("code_spaced", code.as_ref().map_or("", |(_, spaced)| spaced));
-        context.said.push(("minutes", Said::Number(whole_minutes(from, to))));
-        context.requested(speech, requested)?;
-        Ok(context)
+        let mut told = Self::new(speech.language(), topic);
+        told.tell("code", code.map(|(code, _)| code));
+        told.tell("link", link);
+        told.say("code", code.map_or("", |(code, _)| code));
+        told.say("code_spaced", code.map_or("", |(_, spaced)| spaced));
+        told.said.push(("minutes", Said::Number(whole_minutes(from, to))));
+        told.requested(speech, requested)?;
+        Ok(told)
     }
 
     /// A mail of any other kind.
@@ -59,27 +59,27 @@ impl Context {
         public_url: &str,
         product: &str,
     ) -> Result<Self, TemplateError> {
-        let mut context = Self::new(speech.language(), topic(content));
+        let mut told = Self::new(speech.language(), topic(content));
         let mut notice = Notice { advice: "security-advice", ..Notice::default() };
         let page = |path: &str| format!("{public_url}{path}");
         match content {
             MailContent::SignIn { .. } => {}
             MailContent::RegistrationNotice { user_id, email, name, note, requested } => {
-                context.say("email", email);
-                context.foreign_row("label-email", email);
+                told.say("email", email);
+                told.foreign_row("label-email", email);
                 let name = if name.is_empty() {
                     speech.text("name-not-given", &[])?
                 } else {
                     speech.text("quoted", &[("text", Said::Text(name.clone()))])?
                 };
-                context.row("label-name", name);
-                context.requested(speech, requested)?;
+                told.row("label-name", name);
+                told.requested(speech, requested)?;
                 notice.note = ("registration-note", note);
                 notice.button = Some(("button-review", page(&format!("/admin/approvals/{user_id}"))));
                 notice.advice = "registration-advice";
             }
             MailContent::RegistrationDigest { since } => {
-                context.people(applicants.unwrap_or_default(), *since, public_url);
+                told.people(applicants.unwrap_or_default(), *since, public_url);
                 notice.button = Some(("button-list", page("/admin")));
                 notice.advice = "digest-advice";
             }
@@ -95,30 +95,30 @@ impl Context {
                 notice.advice = "rejected-advice";
             }
             MailContent::NewDevice { requested } => {
-                context.requested(speech, requested)?;
+                told.requested(speech, requested)?;
                 notice.button = Some(("button-account", page("/account")));
             }
             MailContent::AddressChanged { new_address_masked, requested } => {
-                context.foreign_row("label-new-email", new_address_masked);
-                context.requested(speech, requested)?;
+                told.foreign_row("label-new-email", new_address_masked);
+                told.requested(speech, requested)?;
                 notice.advice = "address-changed-advice";
             }
             MailContent::Invitation { inviter, name } => {
-                context.say("inviter", if inviter.is_empty() { product } else { inviter });
+                told.say("inviter", if inviter.is_empty() { product } else { inviter });
                 notice.name = name;
                 notice.button = Some(("button-sign-in", page("/login")));
                 notice.advice = "invitation-advice";
             }
             MailContent::SecurityNotice { event, requested } => {
-                context.requested(speech, requested)?;
+                told.requested(speech, requested)?;
                 notice.button = Some(("button-account", page("/account")));
                 if *event == SecurityEvent::RoleChanged {
                     notice.advice = "role-changed-advice";
                 }
             }
         }
-        context.arrange(notice);
-        Ok(context)
+        told.arrange(notice);
+        Ok(told)
     }
 
     fn tell(&mut self, name: &'static str, value: impl Into<Value>) {
