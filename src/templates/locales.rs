@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_form_of_placeable_is_seen() {
-        let text = "a = { $n -> [one] { $x } *[other] { NUMBER($y) } } { b } { -c } { \"d\" }\nb = B\n-c = C\n";
+        let text = "a = { $n ->\n [one] { $x }\n *[other] { NUMBER($y) }\n } { b } { -c } { \"d\" }\nb = B\n-c = C\n";
         let seen = placeables(&parse(Path::new("here"), text.to_owned()).unwrap());
         let names: Vec<_> = seen["a"].iter().map(String::as_str).collect();
         assert_eq!(names, ["-c", "NUMBER()", "n", "x", "y", "{b}"]);
