@@ -29,6 +29,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("lettre::", &["mail"]),
     ("::redis::", &["redis", "mail", "cache", "limit"]),
     ("minijinja::", &["templates", "mail"]),
+    ("fluent_bundle::", &["templates"]),
+    ("fluent_syntax::", &["templates"]),
     ("governor::", &["limit"]),
     ("argon2::", &["auth"]),
     ("jsonwebtoken::", &["auth"]),

@@ -1,10 +1,11 @@
 //! What happens once a person has proved a mailbox or a password: the account is found or made, and what it may do
 //! decides what the person gets.
 
+use super::notices::{Fold, digest_from};
 use super::{AccessToken, Auth, AuthError, locks};
 use crate::domain::{
-    Digest, EmailAddress, Instant, MailContent, Origin, RefreshToken, Requested, Role, SecurityEvent, SessionId,
-    SessionToken, UserId, UserStatus, clock,
+    Digest, EmailAddress, Instant, MailKind, Origin, RefreshToken, Role, SessionId, SessionToken, UserId, UserStatus,
+    clock,
 };
 use crate::settings::Registration;
 use crate::store::{self, AuditEntry, Challenge, NewMail, NewUser, Session, StoreError, User};
@@ -149,7 +150,19 @@ impl Auth {
                     q::audit::insert(conn, &entry).await?;
                     if user.status == UserStatus::Pending {
                         let admins = q::users::admins(conn).await?;
-                        mails.extend(self.registration_notices(&user, &admins, origin, now)?);
+                        q::dialect::lock(conn, locks::NOTICES).await?;
+                        for (admin, locale) in self.told_of_registrations(&admins) {
+                            let fold = Fold::of_registrations(admin);
+                            let waiting = q::folds::hold_waiting(conn, &fold.0, MailKind::RegistrationDigest).await?;
+                            if let Some((id, content)) = waiting {
+                                if let Some(content) = digest_from(&content, user.created_at)? {
+                                    q::folds::set_content(conn, id, &content).await?;
+                                }
+                                continue;
+                            }
+                            let newest = q::folds::newest(conn, &fold.0).await?;
+                            mails.push(self.registration_mail(&user, admin, locale, fold, newest, origin)?);
+                        }
                     }
                 }
                 let standing = match user.status {
@@ -158,7 +171,7 @@ impl Auth {
                     UserStatus::Approved => {
                         let (any, same) = q::sessions::known_device(conn, user.id, origin.device.as_str()).await?;
                         if any && !same {
-                            mails.push(self.security_notice(&user, SecurityEvent::NewDevice, origin)?);
+                            mails.push(self.new_device_notice(&user, origin)?);
                         }
                         let session = self.new_session(draft, user.id, method, origin, now);
                         q::sessions::insert(conn, &session).await?;
@@ -197,7 +210,7 @@ impl Auth {
         let now = self.0.clock.now();
         let draft = self.draft(mode);
         let session = self.new_session(&draft, user.id, "password", origin, now);
-        let notice = self.security_notice(&user, SecurityEvent::NewDevice, origin)?;
+        let notice = self.new_device_notice(&user, origin)?;
         let outcome = store::transaction!(&self.0.database, async |conn, q| {
             q::guess_budgets::refund(conn, budget).await?;
             q::dialect::lock_user(conn, user.id).await?;
@@ -307,55 +320,5 @@ impl Auth {
     fn session_started(&self, user: &User, session: &Session, origin: &Origin) -> AuditEntry {
         let detail = format!("session {} by {}", session.id, session.method);
         self.audit_entry("session.started", Some(user.id), Some(user.id), origin, detail)
-    }
-
-    /// A notice to every admin, those included who are named in the settings and have not signed in yet.
-    fn registration_notices(
-        &self,
-        applicant: &User,
-        admins: &[User],
-        origin: &Origin,
-        now: Instant,
-    ) -> Result<Vec<NewMail>, StoreError> {
-        let content = MailContent::RegistrationNotice {
-            user_id: applicant.id,
-            email: applicant.email.to_string(),
-            name: applicant.name.to_string(),
-            note: applicant.note.to_string(),
-            requested: Requested { device: origin.device.as_str().to_owned(), address: origin.address_text(), at: now },
-        };
-        let known = admins.iter().map(|admin| (&admin.email, admin.locale));
-        let named = self.0.settings.admins.iter().filter(|email| admins.iter().all(|a| a.email.key() != email.key()));
-        let recipients = known.chain(named.map(|email| (email, crate::domain::Language::English)));
-        recipients.map(|(email, locale)| self.mail(&content, email, locale)).collect()
-    }
-
-    /// Tells the owner of an account that something about its safety changed.
-    pub(super) fn security_notice(
-        &self,
-        user: &User,
-        event: SecurityEvent,
-        origin: &Origin,
-    ) -> Result<NewMail, StoreError> {
-        let requested = Requested {
-            device: origin.device.as_str().to_owned(),
-            address: origin.address_text(),
-            at: self.0.clock.now(),
-        };
-        self.mail(&MailContent::SecurityNotice { event, requested }, &user.email, user.locale)
-    }
-
-    /// A mail that nobody waits for at a screen: it is worth sending for three days.
-    pub(super) fn mail(
-        &self,
-        content: &MailContent,
-        recipient: &EmailAddress,
-        locale: crate::domain::Language,
-    ) -> Result<NewMail, StoreError> {
-        let until = self.in_future(std::time::Duration::from_hours(72));
-        self.0
-            .outbox
-            .compose(content, recipient, locale, until)
-            .map_err(|error| StoreError::Setup(format!("a mail could not be composed: {error}")))
     }
 }

@@ -129,10 +129,14 @@ impl Auth {
                 let content = MailContent::AccountApproved { name: user.name.to_string(), note: note.to_string() };
                 self.mail(&content, &user.email, user.locale).map(Some)
             }
+            AdminAction::Reject => {
+                let content = MailContent::AccountRejected { name: user.name.to_string(), note: note.to_string() };
+                self.mail(&content, &user.email, user.locale).map(Some)
+            }
             AdminAction::Promote | AdminAction::Demote => {
                 self.security_notice(user, SecurityEvent::RoleChanged, origin).map(Some)
             }
-            AdminAction::Reject | AdminAction::Ban | AdminAction::Unban => Ok(None),
+            AdminAction::Ban | AdminAction::Unban => Ok(None),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Admission, Auth, AuthError, Mode};
 use crate::domain::{
     ChallengeId, Digest, DisplayName, EmailAddress, FlowToken, Instant, KeyId, Language, LinkToken, MailContent,
-    NextPath, Note, OneTimeCode, Origin, Requested, clock,
+    NextPath, Note, OneTimeCode, Origin, Requested, SignInForm, clock,
 };
 use crate::settings;
 use crate::store::{self, Challenge, StoreError};
@@ -73,6 +73,7 @@ impl Auth {
         let deliver = self.gets_mail(&challenge.email).await?;
         let content = MailContent::SignIn {
             challenge_id: challenge.id,
+            form: form(self.0.settings.methods),
             requested: Requested {
                 device: request.origin.device.as_str().to_owned(),
                 address: request.origin.address_text(),
@@ -280,4 +281,13 @@ fn asked_by(challenge: &Challenge, flow: Option<&FlowToken>) -> bool {
 
 fn guesses(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// What a sign-in mail carries: what can be answered with.
+fn form(methods: settings::LoginMethods) -> SignInForm {
+    match (methods.takes_codes(), methods.magic_link) {
+        (true, true) => SignInForm::CodeAndLink,
+        (false, true) => SignInForm::MagicLink,
+        (_, false) => SignInForm::Code,
+    }
 }

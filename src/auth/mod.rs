@@ -14,6 +14,7 @@ mod audit;
 mod challenge;
 mod error;
 mod mail_steering;
+mod notices;
 mod password;
 mod profile;
 mod refresh;
@@ -103,4 +104,6 @@ impl Auth {
 mod locks {
     /// Held while admins are made, unmade or counted.
     pub(super) const ADMINS: i64 = i64::from_be_bytes(*b"gp admin");
+    /// Held while it is decided how admins learn of a registration. Taken after [`ADMINS`], where both are.
+    pub(super) const NOTICES: i64 = i64::from_be_bytes(*b"gp notes");
 }

@@ -1,6 +1,7 @@
 //! `mail …`: the mail queue, from the command line.
 
 mod dkim;
+mod preview;
 mod retry;
 mod show;
 mod suppress;
@@ -15,6 +16,8 @@ use crate::domain::{EmailAddress, MailId, MailKind, MailStatus, SuppressionReaso
 pub(super) enum MailCommand {
     /// Prints the DNS records that let receivers check the signatures of mails (DKIM)
     Dkim,
+    /// Prints an example of a mail, made with the templates and texts in force
+    Preview(preview::Preview),
     #[command(flatten)]
     Queue(QueueCommand),
 }
@@ -29,7 +32,7 @@ pub(super) enum QueueCommand {
         /// Only those that stand so: ready, sending, sent, expired or dead
         #[arg(long, value_parser = status)]
         status: Option<MailStatus>,
-        /// Only those of this kind, such as `sign_in`
+        /// Only those of this kind, such as `code_and_link`
         #[arg(long, value_parser = kind)]
         kind: Option<MailKind>,
         /// Only those whose recipient contains this
@@ -111,6 +114,7 @@ fn reason(text: &str) -> Result<SuppressionReason, String> {
 pub(super) async fn run(cli: &Cli, command: &MailCommand) -> Result<(), Failure> {
     match command {
         MailCommand::Dkim => dkim::print(cli),
+        MailCommand::Preview(preview) => preview::print(cli, preview),
         MailCommand::Queue(command) => steer(cli, command).await,
     }
 }

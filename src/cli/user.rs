@@ -23,7 +23,7 @@ pub(super) enum UserCommand {
     },
     /// Lets a pending or rejected account in, and mails its owner
     Approve(Subject),
-    /// Turns a pending account down
+    /// Turns a pending account down, and mails its owner
     Reject(Subject),
     /// Ends an account's access and all its sessions
     Ban(Subject),
@@ -50,7 +50,7 @@ pub(super) struct Subject {
     /// The account's address
     #[arg(value_parser = address)]
     email: EmailAddress,
-    /// A note to keep with the decision, and to mail on approval
+    /// A note to keep with the decision, and to mail on approval or rejection
     #[arg(long, default_value = "")]
     note: String,
 }

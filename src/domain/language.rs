@@ -23,6 +23,11 @@ text_enum! {
 }
 
 impl Language {
+    /// Whether it is written from right to left.
+    pub fn is_rtl(self) -> bool {
+        self == Self::Arabic
+    }
+
     /// The language of a tag such as `pt-BR` (RFC 5646); `None` when Gatepost does not speak it.
     pub fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.trim().split(['-', '_']).next()?.to_ascii_lowercase();

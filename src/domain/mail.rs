@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Instant;
 use super::user::text_enum;
-use super::{ChallengeId, UserId};
+use super::{ChallengeId, EmailAddress, UserId};
 
 text_enum! {
     /// Where an outbox row stands.
@@ -68,15 +68,27 @@ impl Priority {
 text_enum! {
     /// The kinds of mail.
     MailKind {
-        /// A code, a link or both.
-        SignIn = "sign_in",
+        /// A code to sign in with.
+        Code = "code",
+        /// A link to sign in with.
+        MagicLink = "magic_link",
+        /// Both.
+        CodeAndLink = "code_and_link",
         /// Tells an admin that somebody waits for approval.
         RegistrationNotice = "registration_notice",
+        /// Tells an admin who else has come to wait for approval since the last notice.
+        RegistrationDigest = "registration_digest",
         /// Tells a person that the account is approved.
         AccountApproved = "account_approved",
+        /// Tells a person that the account was turned down.
+        AccountRejected = "account_rejected",
+        /// Tells a person that a device signed in that had not before.
+        NewDevice = "new_device",
+        /// Tells the old mailbox that the account uses another one from now on.
+        AddressChanged = "address_changed",
         /// Asks somebody in.
         Invitation = "invitation",
-        /// Tells a person that something about the account's safety changed.
+        /// Tells a person that something else about the account's safety changed.
         SecurityNotice = "security_notice",
     }
 }
@@ -92,11 +104,34 @@ pub struct Requested {
     pub at: Instant,
 }
 
+/// What a sign-in mail carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInForm {
+    /// A code alone.
+    Code,
+    /// A link alone.
+    MagicLink,
+    /// Both.
+    #[default]
+    CodeAndLink,
+}
+
+impl SignInForm {
+    /// Whether the mail has a code.
+    pub fn has_code(self) -> bool {
+        self != Self::MagicLink
+    }
+
+    /// Whether the mail has a link.
+    pub fn has_link(self) -> bool {
+        self != Self::Code
+    }
+}
+
 text_enum! {
     /// What a security notice is about.
     SecurityEvent {
-        /// A device signed in that had not before.
-        NewDevice = "new_device",
         /// The password was set or changed.
         PasswordChanged = "password_changed",
         /// A refresh token was used twice, so its session was ended.
@@ -112,10 +147,14 @@ text_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MailContent {
-    /// See [`MailKind::SignIn`]. Code and link are derived from the challenge.
+    /// See [`MailKind::Code`], [`MailKind::MagicLink`] and [`MailKind::CodeAndLink`]. Code and link are derived from the
+    /// challenge.
     SignIn {
         /// The challenge to be answered.
         challenge_id: ChallengeId,
+        /// What it carries.
+        #[serde(default)]
+        form: SignInForm,
         /// Who asked.
         requested: Requested,
         /// Whether it goes out. One to an address that may not register does not, but takes every step up to there,
@@ -136,12 +175,36 @@ pub enum MailContent {
         /// Where the registration came from.
         requested: Requested,
     },
+    /// See [`MailKind::RegistrationDigest`]. Who waits is looked up when it is sent.
+    RegistrationDigest {
+        /// Only those who registered at this moment or later.
+        since: Instant,
+    },
     /// See [`MailKind::AccountApproved`].
     AccountApproved {
         /// The person's name; may be empty.
         name: String,
         /// What the admin adds; may be empty.
         note: String,
+    },
+    /// See [`MailKind::AccountRejected`].
+    AccountRejected {
+        /// The person's name; may be empty.
+        name: String,
+        /// What the admin adds; may be empty.
+        note: String,
+    },
+    /// See [`MailKind::NewDevice`].
+    NewDevice {
+        /// The device.
+        requested: Requested,
+    },
+    /// See [`MailKind::AddressChanged`]; make one with [`MailContent::address_changed`].
+    AddressChanged {
+        /// The new address, of which only the first letter and the domain can be read.
+        new_address_masked: String,
+        /// Who asked for the change.
+        requested: Requested,
     },
     /// See [`MailKind::Invitation`].
     Invitation {
@@ -164,6 +227,13 @@ fn yes() -> bool {
 }
 
 impl MailContent {
+    /// The mail to the old mailbox of an account that uses `new` from now on. Whoever reads it may not be the account's
+    /// owner any more, so the new address is masked.
+    pub fn address_changed(new: &EmailAddress, requested: Requested) -> Self {
+        let first = new.local_part().chars().next().unwrap_or('*');
+        Self::AddressChanged { new_address_masked: format!("{first}***@{}", new.domain()), requested }
+    }
+
     /// Whether the mail goes out once it has been rendered.
     pub fn is_delivered(&self) -> bool {
         !matches!(self, Self::SignIn { deliver: false, .. })
@@ -172,9 +242,15 @@ impl MailContent {
     /// The kind of mail this makes.
     pub fn kind(&self) -> MailKind {
         match self {
-            Self::SignIn { .. } => MailKind::SignIn,
+            Self::SignIn { form: SignInForm::Code, .. } => MailKind::Code,
+            Self::SignIn { form: SignInForm::MagicLink, .. } => MailKind::MagicLink,
+            Self::SignIn { form: SignInForm::CodeAndLink, .. } => MailKind::CodeAndLink,
             Self::RegistrationNotice { .. } => MailKind::RegistrationNotice,
+            Self::RegistrationDigest { .. } => MailKind::RegistrationDigest,
             Self::AccountApproved { .. } => MailKind::AccountApproved,
+            Self::AccountRejected { .. } => MailKind::AccountRejected,
+            Self::NewDevice { .. } => MailKind::NewDevice,
+            Self::AddressChanged { .. } => MailKind::AddressChanged,
             Self::Invitation { .. } => MailKind::Invitation,
             Self::SecurityNotice { .. } => MailKind::SecurityNotice,
         }
@@ -184,9 +260,9 @@ impl MailContent {
     pub fn priority(&self) -> Priority {
         match self {
             Self::SignIn { .. } => Priority::Urgent,
-            Self::SecurityNotice { .. } => Priority::High,
-            Self::AccountApproved { .. } | Self::Invitation { .. } => Priority::Normal,
-            Self::RegistrationNotice { .. } => Priority::Low,
+            Self::NewDevice { .. } | Self::AddressChanged { .. } | Self::SecurityNotice { .. } => Priority::High,
+            Self::AccountApproved { .. } | Self::AccountRejected { .. } | Self::Invitation { .. } => Priority::Normal,
+            Self::RegistrationNotice { .. } | Self::RegistrationDigest { .. } => Priority::Low,
         }
     }
 
@@ -196,5 +272,31 @@ impl MailContent {
             Self::SignIn { challenge_id, .. } => Some(*challenge_id),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_new_address_the_old_mailbox_learns_little() {
+        let requested = Requested { device: String::new(), address: String::new(), at: Instant::UNIX_EPOCH };
+        for (new, masked) in [("ann.lee@example.org", "a***@example.org"), ("é@example.org", "é***@example.org")] {
+            let content = MailContent::address_changed(&new.parse().unwrap(), requested.clone());
+            assert!(
+                matches!(content, MailContent::AddressChanged { new_address_masked, .. } if new_address_masked == masked)
+            );
+        }
+    }
+
+    #[test]
+    fn a_sign_in_of_an_older_version_has_both() {
+        let id = uuid::Uuid::nil();
+        let stored = format!(
+            r#"{{"kind":"sign_in","challenge_id":"{id}","requested":{{"device":"","address":"","at":"2026-11-21T00:00:00Z"}}}}"#
+        );
+        let content: MailContent = serde_json::from_str(&stored).unwrap();
+        assert_eq!((content.kind(), content.is_delivered()), (MailKind::CodeAndLink, true));
     }
 }

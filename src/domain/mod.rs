@@ -24,7 +24,7 @@ pub use entropy::Entropy;
 pub use ids::{AuditId, ChallengeId, MailId, SessionId, UserId};
 pub use keyring::{KeyId, KeyRing};
 pub use language::Language;
-pub use mail::{MailContent, MailKind, MailStatus, Priority, Requested, SecurityEvent, SuppressionReason};
+pub use mail::{MailContent, MailKind, MailStatus, Priority, Requested, SecurityEvent, SignInForm, SuppressionReason};
 pub use next::NextPath;
 pub use profile::{DisplayName, InvalidText, Note, Phone, Username};
 pub use redacted::Redacted;

@@ -4,7 +4,8 @@
 //!
 //! A use case [composes](Outbox::compose) a row and inserts it in the transaction that makes the mail necessary; from the
 //! commit on the mail is accepted. The row holds what the text is made *from*, never a code or a link: these are
-//! derived from the challenge when the mail is [rendered](Renderer), the same ones every time.
+//! derived from the challenge when the mail is [rendered](Renderer), the same ones every time. What a mail needs beside
+//! its row are its [`Facts`]; one whose facts are gone (its code was used, nobody waits any more) ends as `expired`.
 //!
 //! ```text
 //!             claim (lease, fence + 1, attempt + 1)        relay said 250
@@ -42,11 +43,13 @@
 mod counters;
 mod dev;
 mod dkim;
+mod facts;
 mod message;
 mod outbox;
 mod queue;
 mod quoted;
 mod render;
+pub mod samples;
 mod smtp;
 mod sweeper;
 mod transport;
@@ -55,6 +58,7 @@ mod worker;
 pub use counters::{Counters, CountersSnapshot};
 pub use dev::{DevMail, DevMailbox};
 pub use dkim::{DkimRecord, records as dkim_records};
+pub use facts::{Facts, NAMED, Need, load as load_facts};
 pub use outbox::{ComposeError, Outbox};
 pub use queue::Queue;
 pub use render::{RenderError, Rendered, Renderer};

@@ -64,9 +64,11 @@ impl Outbox {
     }
 
     /// Queues mails whose rows are committed. Cannot fail: what gets lost here is found by the sweeper within seconds.
+    /// One for later is left to the sweeper.
     pub async fn enqueue(&self, mails: &[NewMail]) {
         self.counters.accepted(mails.len());
-        let entries: Vec<_> = mails.iter().map(|mail| (mail.id, priority(mail.priority))).collect();
+        let due = mails.iter().filter(|mail| mail.next_attempt_at <= mail.created_at);
+        let entries: Vec<_> = due.map(|mail| (mail.id, priority(mail.priority))).collect();
         self.queue.push(&entries).await;
     }
 

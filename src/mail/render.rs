@@ -1,17 +1,22 @@
-//! Makes a mail's text from its row. Pure but for one question to the database: a sign-in's challenge.
+//! Makes a mail's text from its row and the facts it needs. Pure: the same row and facts make the same text.
 //!
-//! Nothing here depends on the moment of rendering, so a mail that is sent twice is the same mail.
+//! Only a digest's facts change between two attempts, so every other mail that is sent twice is the same mail.
+
+mod context;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::{Value, context};
 use url::Url;
 
-use crate::domain::{Instant, KeyId, KeyRing, MailContent, OneTimeCode, Redacted, Requested, UserId};
-use crate::settings::LoginMethods;
+use self::context::{Context, Values};
+pub(super) use self::words::one_line;
+use super::facts::Facts;
+use super::samples;
+use crate::domain::{KeyId, KeyRing, Language, MailContent, MailKind, OneTimeCode, Redacted, SignInForm};
 use crate::store::{Challenge, Mail};
-use crate::templates::{TemplateError, Templates};
+use crate::templates::{Speech, TemplateError, Templates};
 
 /// Makes the texts of mails. Clones share everything.
 #[derive(Clone)]
@@ -19,11 +24,14 @@ pub struct Renderer(Arc<Parts>);
 
 struct Parts {
     templates: Templates,
+    /// In the order of [`Language::ALL`].
+    speeches: Vec<Arc<Speech>>,
     product: String,
     /// Without a slash at its end.
     public_url: String,
     keys: Arc<KeyRing>,
-    methods: LoginMethods,
+    /// For each of [`MailKind::ALL`], the names of its templates: subject, text, HTML.
+    names: Vec<[String; 3]>,
 }
 
 /// A mail's text. `Debug` shows none of it.
@@ -53,23 +61,34 @@ pub enum RenderError {
     /// The challenge was made under a secret that this instance no longer, or not yet, has.
     #[error("the challenge was made with a key that this instance does not have")]
     UnknownKey,
-    /// A sign-in was rendered without its challenge: a defect of the caller.
-    #[error("a sign-in mail needs its challenge")]
-    NoChallenge,
+    /// A mail was rendered without the facts that it needs: a defect of the caller.
+    #[error("the mail needs facts that it was not given")]
+    NoFacts,
+    /// There is no example of the mail: a defect.
+    #[error("there is no example: {0}")]
+    Sample(#[from] samples::SampleError),
 }
 
 impl Renderer {
-    /// A renderer of `product`'s mails, whose links go to `public_url`. Codes and links are in a mail when their method
-    /// is on; a mailbox is proved by a code where neither is.
+    /// A renderer of `product`'s mails, whose links go to `public_url`. Where an operator has replaced texts, every mail
+    /// is tried in every language, so that a text that fails does so here, and not when somebody waits for it.
     pub fn new(
         templates: Templates,
         product: &str,
         public_url: &Url,
         keys: Arc<KeyRing>,
-        methods: LoginMethods,
-    ) -> Self {
+    ) -> Result<Self, TemplateError> {
+        let product = one_line(product);
         let public_url = public_url.as_str().trim_end_matches('/').to_owned();
-        Self(Arc::new(Parts { templates, product: one_line(product), public_url, keys, methods }))
+        let speeches = templates.speeches(&product)?;
+        let name = |kind: &MailKind| [".subject.txt", ".txt", ".html"].map(|suffix| format!("mail/{kind}{suffix}"));
+        let names = MailKind::ALL.iter().map(name).collect();
+        let are_replaced = templates.are_replaced();
+        let renderer = Self(Arc::new(Parts { templates, speeches, product, public_url, keys, names }));
+        if are_replaced {
+            renderer.try_every_mail()?;
+        }
+        Ok(renderer)
     }
 
     /// The content of a row.
@@ -77,78 +96,98 @@ impl Renderer {
         Ok(serde_json::from_str(&mail.content)?)
     }
 
-    /// The text of `mail`, whose content is `content`. A sign-in needs its challenge.
-    pub fn render(
-        &self,
-        mail: &Mail,
-        content: &MailContent,
-        challenge: Option<&Challenge>,
-    ) -> Result<Rendered, RenderError> {
+    /// The text of `mail`, whose content is `content`, in the language of the row (English where that is unknown).
+    pub fn render(&self, mail: &Mail, content: &MailContent, facts: &Facts) -> Result<Rendered, RenderError> {
+        let Parts { product, public_url, .. } = &*self.0;
+        let speech = self.speech(Language::from_tag(&mail.locale).unwrap_or(Language::English));
         let mut rendered = Rendered::default();
-        let own = match content {
-            MailContent::SignIn { requested, .. } => {
-                let challenge = challenge.ok_or(RenderError::NoChallenge)?;
-                (rendered.code, rendered.link) = self.credentials(challenge)?;
-                context! {
-                    code => rendered.code.as_ref().map(OneTimeCode::expose),
-                    code_spaced => rendered.code.as_ref().map(OneTimeCode::spaced),
-                    link => rendered.link.as_ref().map(Redacted::expose),
-                    expires_minutes => whole_minutes(mail.created_at, challenge.expires_at),
-                    requested => requested_context(requested),
-                }
+        let told = match (content, facts) {
+            (MailContent::SignIn { form, requested, .. }, Facts::Challenge(challenge)) => {
+                (rendered.code, rendered.link) = self.credentials(challenge, *form)?;
+                let spaced = rendered.code.as_ref().map(|code| in_groups(speech, code)).unwrap_or_default();
+                let code = rendered.code.as_ref().map(|code| (code.expose(), spaced.as_str()));
+                let link = rendered.link.as_ref().map(|link| link.expose().as_str());
+                let works = (mail.created_at, challenge.expires_at);
+                Context::of_sign_in(speech, *form, requested, code, link, works)?
             }
-            other => self.context(other),
+            (MailContent::RegistrationDigest { .. }, Facts::Applicants { newest, total }) => {
+                Context::of_notice(speech, content, Some((newest, *total)), public_url, product)?
+            }
+            (MailContent::SignIn { .. } | MailContent::RegistrationDigest { .. }, _) => {
+                return Err(RenderError::NoFacts);
+            }
+            _ => Context::of_notice(speech, content, None, public_url, product)?,
         };
-        let common = context! {
-            product => &self.0.product,
-            public_url => &self.0.public_url,
-            recipient => &mail.recipient,
-        };
-        let all = context! { ..common, ..own };
-        let template = |suffix| {
-            let name = format!("mail/{}{suffix}", content.kind());
-            self.0.templates.render(&name, &all)
-        };
-        rendered.subject = one_line(&template(".subject.txt")?);
-        rendered.text = template(".txt")?;
-        rendered.html = template(".html")?;
+        self.fill(&mut rendered, content.kind(), told.finish(speech, &mail.recipient, product, public_url))?;
         Ok(rendered)
     }
 
-    fn context(&self, content: &MailContent) -> Value {
-        let public_url = &self.0.public_url;
-        let login_url = format!("{public_url}/login");
-        match content {
-            // Rendered above, with its challenge.
-            MailContent::SignIn { .. } => Value::UNDEFINED,
-            MailContent::RegistrationNotice { user_id, email, name, note, requested } => context! {
-                applicant => context! { email, name, note },
-                approval_url => approval_url(public_url, *user_id),
-                requested => requested_context(requested),
-            },
-            MailContent::AccountApproved { name, note } => context! { name, note, login_url },
-            MailContent::Invitation { inviter, name } => context! { inviter, name, login_url },
-            MailContent::SecurityNotice { event, requested } => context! {
-                event => event.as_str(),
-                device => &requested.device,
-                address => &requested.address,
-                at => in_words(requested.at),
-                account_url => format!("{public_url}/account"),
-            },
+    fn fill(&self, rendered: &mut Rendered, kind: MailKind, mut values: Values) -> Result<(), RenderError> {
+        let Parts { templates, names, .. } = &*self.0;
+        let [subject, text, html] = &names[kind as usize];
+        rendered.subject = one_line(&templates.render_value(subject, values.value())?);
+        values.add("subject", &rendered.subject);
+        let all = values.value();
+        rendered.text = templates.render_value(text, all.clone())?;
+        rendered.html = templates.render_value(html, all)?;
+        Ok(())
+    }
+
+    /// An example of a kind of mail.
+    pub fn sample(&self, kind: MailKind, language: Language) -> Result<Rendered, RenderError> {
+        match samples::of(kind).first() {
+            Some(content) => self.render_sample(content, language),
+            None => Err(RenderError::NoFacts),
         }
+    }
+
+    fn render_sample(&self, content: &MailContent, language: Language) -> Result<Rendered, RenderError> {
+        let facts = samples::facts(content, self.0.keys.current_id())?;
+        self.render(&samples::row(content, language)?, content, &facts)
+    }
+
+    fn try_every_mail(&self) -> Result<(), TemplateError> {
+        for &kind in MailKind::ALL {
+            for &language in Language::ALL {
+                for content in samples::of(kind) {
+                    self.render_sample(&content, language).map_err(|error| TemplateError::Mail {
+                        kind: kind.as_str(),
+                        language: language.as_str(),
+                        reason: error.to_string(),
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn speech(&self, language: Language) -> &Arc<Speech> {
+        &self.0.speeches[language as usize]
     }
 
     fn credentials(
         &self,
         challenge: &Challenge,
+        form: SignInForm,
     ) -> Result<(Option<OneTimeCode>, Option<Redacted<String>>), RenderError> {
-        let Parts { keys, methods, public_url, .. } = &*self.0;
+        let Parts { keys, public_url, .. } = &*self.0;
         let key = KeyId::stored(challenge.key_id.clone());
-        let code = keys.code(&key, challenge.id).ok_or(RenderError::UnknownKey)?;
-        let token = keys.link(&key, challenge.id).ok_or(RenderError::UnknownKey)?;
-        let link = Redacted::new(format!("{public_url}/login/link?token={}", token.expose()));
-        Ok((methods.takes_codes().then_some(code), methods.magic_link.then_some(link)))
+        let (mut code, mut link) = (None, None);
+        if form.has_code() {
+            code = Some(keys.code(&key, challenge.id).ok_or(RenderError::UnknownKey)?);
+        }
+        if form.has_link() {
+            let token = keys.link(&key, challenge.id).ok_or(RenderError::UnknownKey)?;
+            link = Some(Redacted::new(format!("{public_url}/login/link?token={}", token.expose())));
+        }
+        Ok((code, link))
     }
+}
+
+/// The code as a subject shows it: in two groups, but not where these would swap their places, because what runs from
+/// right to left does so between two numbers as well.
+fn in_groups(speech: &Speech, code: &OneTimeCode) -> String {
+    if speech.language().is_rtl() { code.expose().to_owned() } else { code.spaced() }
 }
 
 impl fmt::Debug for Renderer {
@@ -179,50 +218,9 @@ impl fmt::Debug for Rendered {
     }
 }
 
-fn approval_url(public_url: &str, user: UserId) -> String {
-    format!("{public_url}/admin/approvals/{user}")
-}
-
-fn requested_context(requested: &Requested) -> Value {
-    context! { device => &requested.device, address => &requested.address, at => in_words(requested.at) }
-}
-
-/// Such as `21 November 2026, 13:30 UTC`.
-fn in_words(at: Instant) -> String {
-    at.format("%-d %B %Y, %H:%M UTC").to_string()
-}
-
-/// The minutes between two moments, to the nearest and at least one.
-fn whole_minutes(from: Instant, to: Instant) -> i64 {
-    (((to - from).num_seconds() + 30) / 60).max(1)
-}
-
-/// `text` on one line, without anything that could end a header's line.
-pub(super) fn one_line(text: &str) -> String {
-    let parts = text.split(|character: char| character.is_whitespace() || character.is_control());
-    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
-
-    #[test]
-    fn a_subject_is_one_line_whatever_is_in_it() {
-        assert_eq!(one_line(" a\r\nBcc: x@y.zz\t\u{2028}b\0c\u{85} "), "a Bcc: x@y.zz b c");
-        assert_eq!(one_line("\r\n"), "");
-    }
-
-    #[test]
-    fn moments_and_spans_are_told_in_words() {
-        let at: Instant = "2026-11-01T03:05:59Z".parse().unwrap();
-        assert_eq!(in_words(at), "1 November 2026, 03:05 UTC");
-        for (seconds, minutes) in [(600, 10), (599, 10), (569, 9), (31, 1), (0, 1), (-60, 1)] {
-            assert_eq!(whole_minutes(at, at + TimeDelta::seconds(seconds)), minutes, "{seconds}");
-        }
-    }
 
     #[test]
     fn what_a_relay_quotes_is_stripped_of_secrets() {

@@ -47,6 +47,7 @@ pub mod postgres {
     pub mod dialect;
     #[path = "dispatch_postgres.rs"]
     pub mod dispatch;
+    pub mod folds;
     pub mod guess_budgets;
     pub mod outbox;
     pub mod outbox_admin;
@@ -74,6 +75,7 @@ pub mod sqlite {
     pub mod dialect;
     #[path = "dispatch_sqlite.rs"]
     pub mod dispatch;
+    pub mod folds;
     pub mod guess_budgets;
     pub mod outbox;
     pub mod outbox_admin;

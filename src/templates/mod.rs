@@ -1,15 +1,22 @@
 //! The texts of pages and mails: embedded in the binary, and replaced by files of the same name in the operator's
-//! directory (`templates.dir`).
+//! directory (`templates.dir`). Mails speak several languages: their words are messages of `locales/<language>/mail.ftl`,
+//! which templates say with the function `t` ([`Speech`]).
 //!
 //! All templates are parsed once, at start, so that a broken replacement stops the start and names itself instead of
 //! failing the first person who needs it. Values are escaped in `.html` and left alone in `.txt`; a name that a
 //! template uses and its context lacks is an error, not an empty place.
 
+mod locales;
+mod speech;
+
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
 use serde::Serialize;
+
+pub use speech::{Said, Speech};
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +32,24 @@ pub enum TemplateError {
     /// The operator's directory holds a file that replaces nothing: most likely a misspelt name.
     #[error("{0} replaces no template; see `templates/` in the source for the names")]
     Unknown(PathBuf),
+    /// A file of messages cannot be used.
+    #[error("the messages in {path} cannot be used: {reason}")]
+    Messages {
+        /// The file; of a built-in one, its name.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A mail cannot be made with these templates.
+    #[error("the mail {kind} in {language} cannot be made: {reason}")]
+    Mail {
+        /// The kind of mail.
+        kind: &'static str,
+        /// The language's tag.
+        language: &'static str,
+        /// Why, with the template's name.
+        reason: String,
+    },
     /// The template cannot be parsed, or failed while it was rendered.
     #[error("{0:#}")]
     Broken(#[from] minijinja::Error),
@@ -43,10 +68,34 @@ const EMBEDDED: &[(&str, &str)] = &[
     embedded!("mail/account_approved.html"),
     embedded!("mail/account_approved.subject.txt"),
     embedded!("mail/account_approved.txt"),
+    embedded!("mail/account_rejected.html"),
+    embedded!("mail/account_rejected.subject.txt"),
+    embedded!("mail/account_rejected.txt"),
+    embedded!("mail/address_changed.html"),
+    embedded!("mail/address_changed.subject.txt"),
+    embedded!("mail/address_changed.txt"),
     embedded!("mail/base.html"),
+    embedded!("mail/base.txt"),
+    embedded!("mail/code.html"),
+    embedded!("mail/code.subject.txt"),
+    embedded!("mail/code.txt"),
+    embedded!("mail/code_and_link.html"),
+    embedded!("mail/code_and_link.subject.txt"),
+    embedded!("mail/code_and_link.txt"),
     embedded!("mail/invitation.html"),
     embedded!("mail/invitation.subject.txt"),
     embedded!("mail/invitation.txt"),
+    embedded!("mail/magic_link.html"),
+    embedded!("mail/magic_link.subject.txt"),
+    embedded!("mail/magic_link.txt"),
+    embedded!("mail/new_device.html"),
+    embedded!("mail/new_device.subject.txt"),
+    embedded!("mail/new_device.txt"),
+    embedded!("mail/notice.html"),
+    embedded!("mail/notice.txt"),
+    embedded!("mail/registration_digest.html"),
+    embedded!("mail/registration_digest.subject.txt"),
+    embedded!("mail/registration_digest.txt"),
     embedded!("mail/registration_notice.html"),
     embedded!("mail/registration_notice.subject.txt"),
     embedded!("mail/registration_notice.txt"),
@@ -54,7 +103,6 @@ const EMBEDDED: &[(&str, &str)] = &[
     embedded!("mail/security_notice.subject.txt"),
     embedded!("mail/security_notice.txt"),
     embedded!("mail/sign_in.html"),
-    embedded!("mail/sign_in.subject.txt"),
     embedded!("mail/sign_in.txt"),
     embedded!("pages/_admin_mail.html"),
     embedded!("pages/_flow.html"),
@@ -83,13 +131,19 @@ pub const FAVICON: &str = include_str!("../../templates/assets/favicon.svg");
 
 /// All templates, parsed. Clones share them.
 #[derive(Clone)]
-pub struct Templates(Arc<Environment<'static>>);
+pub struct Templates(Arc<Parts>);
+
+struct Parts {
+    environment: Environment<'static>,
+    dir: Option<PathBuf>,
+}
 
 impl Templates {
     /// Parses the embedded templates and those of `dir` that replace them.
     pub fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_formatter(format);
         for &(name, text) in EMBEDDED {
             environment.add_template(name, text)?;
         }
@@ -98,14 +152,56 @@ impl Templates {
             let text = std::fs::read_to_string(&file.path).map_err(unreadable)?;
             environment.add_template_owned(file.name, text)?;
         }
-        Ok(Self(Arc::new(environment)))
+        Ok(Self(Arc::new(Parts { environment, dir: dir.map(Path::to_owned) })))
+    }
+
+    /// Reads the messages of mails, for each language, as mails of `product` say them.
+    pub fn speeches(&self, product: &str) -> Result<Vec<Arc<Speech>>, TemplateError> {
+        let locales = locales::load(self.0.dir.as_deref())?;
+        Ok(locales.into_iter().map(|locale| Arc::new(Speech::new(locale, product))).collect())
+    }
+
+    /// Whether an operator has replaced something.
+    pub fn are_replaced(&self) -> bool {
+        self.0.dir.is_some()
     }
 
     /// Renders the template `name` (such as `pages/login.html`) with `context`.
     pub fn render(&self, name: &str, context: impl Serialize) -> Result<String, TemplateError> {
-        let context = minijinja::Value::from(minijinja::value::Serde(context));
-        Ok(self.0.get_template(name)?.render(context)?)
+        self.render_value(name, Value::from(minijinja::value::Serde(context)))
     }
+
+    /// As [`render`](Self::render), with a context that is made of values already.
+    pub fn render_value(&self, name: &str, context: Value) -> Result<String, TemplateError> {
+        Ok(self.0.environment.get_template(name)?.render(context)?)
+    }
+}
+
+/// Writes a value. In HTML it is escaped, but for slashes: they do no harm, and a link stays readable in the source.
+fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), minijinja::Error> {
+    match value.as_str() {
+        Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => Ok(write_html(out, text)?),
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
+/// Writes `text` so that HTML shows it, in an element or in a quoted attribute.
+fn write_html(out: &mut impl Write, text: &str) -> std::fmt::Result {
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escaped = match byte {
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'&' => "&amp;",
+            b'"' => "&quot;",
+            b'\'' => "&#x27;",
+            _ => continue,
+        };
+        out.write_str(text.get(plain..at).unwrap_or_default())?;
+        out.write_str(escaped)?;
+        plain = at + 1;
+    }
+    out.write_str(text.get(plain..).unwrap_or_default())
 }
 
 impl std::fmt::Debug for Templates {
@@ -127,13 +223,8 @@ fn replacements(dir: &Path) -> Result<Vec<Replacement>, TemplateError> {
         if !folder.exists() && dir.is_dir() {
             continue;
         }
-        let unreadable = |error| TemplateError::Unreadable { path: folder.clone(), error };
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
+        for path in locales::entries(&folder)? {
             let name = format!("{group}/{}", path.file_name().unwrap_or_default().to_string_lossy());
-            if name.starts_with(&format!("{group}/.")) {
-                continue;
-            }
             if !EMBEDDED.iter().any(|(embedded, _)| *embedded == name) {
                 return Err(TemplateError::Unknown(path));
             }
@@ -162,9 +253,9 @@ mod tests {
     fn an_operators_file_replaces_the_embedded_one() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("mail")).unwrap();
-        std::fs::write(dir.path().join("mail/sign_in.subject.txt"), "Hello {{ who }}").unwrap();
+        std::fs::write(dir.path().join("mail/code.subject.txt"), "Hello {{ who }}").unwrap();
         let templates = Templates::load(Some(dir.path())).unwrap();
-        let text = templates.render("mail/sign_in.subject.txt", serde_json::json!({"who": "<you>"})).unwrap();
+        let text = templates.render("mail/code.subject.txt", serde_json::json!({"who": "<you>"})).unwrap();
         assert_eq!(text, "Hello <you>");
     }
 
@@ -182,8 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn html_is_escaped_and_links_stay_readable() {
+        let mut written = String::new();
+        write_html(&mut written, "<a href=\"https://x/?a=b&c='d'\">é</a>").unwrap();
+        assert_eq!(written, "&lt;a href=&quot;https://x/?a=b&amp;c=&#x27;d&#x27;&quot;&gt;é&lt;/a&gt;");
+    }
+
+    #[test]
     fn a_missing_value_is_an_error() {
         let templates = Templates::load(None).unwrap();
-        assert!(templates.render("mail/sign_in.subject.txt", serde_json::json!({})).is_err());
+        assert!(templates.render("mail/code.subject.txt", serde_json::json!({})).is_err());
     }
 }

@@ -122,7 +122,7 @@ on_both_setups! {
         for field in ["id", "to", "subject", "text", "html", "kind", "created_at"] {
             assert!(mail[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
         }
-        assert_eq!((&mail["to"], &mail["kind"]), (&json!(ROOT), &json!("sign_in")));
+        assert_eq!((&mail["to"], &mail["kind"]), (&json!(ROOT), &json!("code_and_link")));
         let code = app.mails_to(ROOT).await[0].code().to_owned();
         assert!(app.browser().page("/dev/mail").await.expect_page(200).body.contains(&code));
         let html =

@@ -27,6 +27,7 @@ mod mail;
 mod mail_page;
 mod mail_steering;
 mod mail_worker;
+mod notices;
 mod otp;
 mod pages;
 mod password;

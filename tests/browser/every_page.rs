@@ -37,7 +37,7 @@ async fn every_page_fits_a_phone_and_says_what_it_is() {
     visitor.open("/login").await;
     visitor.asks_to_sign_in_as(&long).await;
     is_sound(&visitor, "the code").await;
-    visitor.open(&site.mail(&long, "sign_in").await.link("/login/link")).await;
+    visitor.open(&site.mail(&long, "code_and_link").await.link("/login/link")).await;
     is_sound(&visitor, "the link").await;
     let public = ["/login", "/register", "/pending", "/pending?status=rejected", "/signed-out", "/login/link?token=x"];
     for path in public.into_iter().chain(["/nothing-here", "/dev/mail"]) {
@@ -61,7 +61,7 @@ async fn a_mail_is_shown_as_its_reader_would_see_it() {
     visitor.reads("No mails yet").await;
     visitor.open("/login").await;
     visitor.asks_to_sign_in_as("ann@example.com").await;
-    let mail = site.mail("ann@example.com", "sign_in").await;
+    let mail = site.mail("ann@example.com", "code_and_link").await;
     visitor.open("/dev/mail").await;
     visitor.reads("is your Gatepost code").await;
     let browser = visitor.browser();

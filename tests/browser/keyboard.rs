@@ -30,8 +30,8 @@ async fn the_focus_is_where_one_types_and_moves_in_reading_order() {
     ann.types(&enter).await;
     ann.sees("Check your mail").await;
     ann.is_in("code").await;
-    site.mail(ANN, "sign_in").await;
-    ann.types(&format!("{}{enter}", site.mail(ANN, "sign_in").await.code())).await;
+    site.mail(ANN, "code_and_link").await;
+    ann.types(&format!("{}{enter}", site.mail(ANN, "code_and_link").await.code())).await;
     ann.sees("Your account").await;
 
     ann.types(&tab).await;

@@ -11,7 +11,7 @@ with_and_without_scripts! {
         let ann = Visitor::to(&site, options).await;
         ann.open("/login?next=/account%3Fhere").await;
         ann.asks_to_sign_in_as(ANN).await;
-        let link = site.mail(ANN, "sign_in").await.link("/login/link");
+        let link = site.mail(ANN, "code_and_link").await.link("/login/link");
         ann.open(&link).await;
         ann.sees("Finish signing in").await;
         assert!(!ann.is_signed_in().await, "to look at a link changes nothing");
@@ -30,7 +30,7 @@ with_and_without_scripts! {
         let asking = Visitor::to(&site, options).await;
         asking.open("/login").await;
         asking.asks_to_sign_in_as(ANN).await;
-        let link = site.mail(ANN, "sign_in").await.link("/login/link");
+        let link = site.mail(ANN, "code_and_link").await.link("/login/link");
 
         let other = Visitor::to(&site, options).await;
         other.open(&link).await;

@@ -20,7 +20,7 @@ with_and_without_scripts! {
         eve.fill("Note to the administrator", "I sit next to Tom.").await;
         eve.press("Continue").await;
         eve.sees("Check your mail").await;
-        eve.enters(&site.mail(EVE, "sign_in").await.code()).await;
+        eve.enters(&site.mail(EVE, "code_and_link").await.code()).await;
         eve.sees("Your request is waiting").await;
         assert!(!eve.is_signed_in().await);
 
@@ -38,7 +38,7 @@ with_and_without_scripts! {
         assert!(told.text.contains("Welcome, Eve."), "{}", told.text);
         eve.open(&told.link("/login")).await;
         eve.asks_to_sign_in_as(EVE).await;
-        eve.enters(&site.mail(EVE, "sign_in").await.code()).await;
+        eve.enters(&site.mail(EVE, "code_and_link").await.code()).await;
         eve.sees("Your account").await;
         assert_eq!(eve.value_of("Name").await, "Eve Adams");
         eve.leaves().await;

@@ -12,7 +12,7 @@ with_and_without_scripts! {
         ann.open("/account?from=bookmark").await;
         ann.asks_to_sign_in_as(ANN).await;
         ann.reads(ANN).await;
-        let code = site.mail(ANN, "sign_in").await.code();
+        let code = site.mail(ANN, "code_and_link").await.code();
         assert!(code.contains(' '), "{code:?} is as one copies it from the mail");
         ann.enters(&format!(" {code} ")).await;
         ann.sees("Your account").await;
@@ -29,7 +29,7 @@ with_and_without_scripts! {
         let ann = Visitor::to(&site, options).await;
         ann.open("/login?next=/account%3Fhere").await;
         ann.asks_to_sign_in_as(ANN).await;
-        let mail = site.mail(ANN, "sign_in").await;
+        let mail = site.mail(ANN, "code_and_link").await;
         ann.enters(&mail.another_code()).await;
         assert_eq!(ann.alert().await, "That code is not right. Use the one in the newest mail.");
         ann.sees("Check your mail").await;
@@ -52,7 +52,7 @@ with_and_without_scripts! {
         let ann = Visitor::to(&site, options).await;
         ann.open("/login").await;
         ann.asks_to_sign_in_as(ANN).await;
-        let burnt = site.mail(ANN, "sign_in").await;
+        let burnt = site.mail(ANN, "code_and_link").await;
         for _ in 1..5 {
             ann.enters(&burnt.another_code()).await;
             ann.alert().await;
@@ -62,7 +62,7 @@ with_and_without_scripts! {
         ann.sees("This code no longer works").await;
         ann.press("Send a new code").await;
         ann.sees("Check your mail").await;
-        let fresh = site.mail(ANN, "sign_in").await;
+        let fresh = site.mail(ANN, "code_and_link").await;
         assert_ne!(fresh.code(), burnt.code());
         ann.enters(&fresh.code()).await;
         ann.sees("Your account").await;

@@ -99,7 +99,7 @@ impl Site {
     /// Signs `email` in on another device, and gives that device's token.
     pub(crate) async fn sign_in_elsewhere(&self, email: &str, user_agent: &str) -> String {
         let asked = self.post("/api/auth/otp/request", user_agent, json!({ "email": email })).await;
-        let code = self.mail(email, "sign_in").await.code();
+        let code = self.mail(email, "code_and_link").await.code();
         let proof = json!({ "challenge_id": asked["challenge_id"], "code": code, "mode": "token" });
         let signed_in = self.post("/api/auth/otp/verify", user_agent, proof).await;
         signed_in["access_token"].as_str().unwrap().to_owned()

@@ -152,7 +152,7 @@ impl Visitor {
     pub(crate) async fn signs_in_as(&self, site: &Site, email: &str) {
         self.open("/login").await;
         self.asks_to_sign_in_as(email).await;
-        self.enters(&site.mail(email, "sign_in").await.code()).await;
+        self.enters(&site.mail(email, "code_and_link").await.code()).await;
         self.sees("Your account").await;
     }
 

@@ -10,6 +10,7 @@ mod arguments;
 mod configuration;
 mod mail;
 mod operators;
+mod preview;
 mod run;
 mod starting;
 mod users;

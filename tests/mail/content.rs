@@ -1,26 +1,25 @@
 //! What mails say.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::TimeDelta;
 use gatepost::domain::{
-    ChallengeId, Instant, KeyRing, Language, MailContent, MailId, MailKind, MailStatus, Requested, SecurityEvent,
+    ChallengeId, Instant, KeyRing, Language, MailContent, MailId, MailKind, Requested, SecurityEvent, SignInForm,
     UserId,
 };
-use gatepost::mail::{RenderError, Rendered};
-use gatepost::settings::LoginMethods;
+use gatepost::mail::{Facts, RenderError, Rendered, Renderer, samples};
 use gatepost::store::{Challenge, Mail, NewMail};
 use uuid::Uuid;
 
 use crate::rig::{PUBLIC_URL, Rig, renderer};
 
-const BOTH: LoginMethods = LoginMethods { otp: true, magic_link: true, password: false };
+const FORMS: [SignInForm; 3] = [SignInForm::Code, SignInForm::MagicLink, SignInForm::CodeAndLink];
 
 fn at() -> Instant {
     "2026-11-21T13:30:00Z".parse().unwrap()
 }
 
-fn keys() -> Arc<KeyRing> {
+pub(crate) fn keys() -> Arc<KeyRing> {
     Arc::new(KeyRing::new(b"an example secret of 32 bytes...", &[]).unwrap())
 }
 
@@ -47,42 +46,28 @@ fn challenge(keys: &KeyRing) -> Challenge {
     }
 }
 
-fn row(content: &MailContent) -> Mail {
+pub(crate) fn row(content: &MailContent, language: Language) -> Mail {
     let id = MailId(Uuid::from_u128(0x0193_4f00_0000_7000_8000_0000_0000_0002));
-    Mail {
-        id,
-        kind: content.kind().to_string(),
-        recipient: "ann@example.org".to_owned(),
-        locale: "en".to_owned(),
-        content: serde_json::to_string(content).unwrap(),
-        challenge_id: content.challenge_id(),
-        priority: content.priority().number(),
-        status: MailStatus::Sending,
-        attempts: 1,
-        fence: 1,
-        message_id: format!("{id}@example.com"),
-        created_at: at(),
-        next_attempt_at: at(),
-        queued_until: at(),
-        lease_until: None,
-        expires_at: at() + TimeDelta::minutes(10),
-        finished_at: None,
-        last_error: None,
-        fold: None,
-    }
+    let row = samples::row(content, language).unwrap();
+    let recipient = "ann@example.org".to_owned();
+    Mail { id, recipient, message_id: format!("{id}@example.com"), ..row }
 }
 
-fn render_with(content: &MailContent, methods: LoginMethods) -> Rendered {
-    let keys = keys();
-    renderer(&keys, methods).render(&row(content), content, Some(&challenge(&keys))).unwrap()
+fn facts(content: &MailContent) -> Facts {
+    samples::facts(content, keys().current_id()).unwrap()
+}
+
+pub(crate) fn render_in(content: &MailContent, language: Language) -> Rendered {
+    static BUILT_IN: LazyLock<Renderer> = LazyLock::new(|| renderer(&keys(), None));
+    BUILT_IN.render(&row(content, language), content, &facts(content)).unwrap()
 }
 
 fn render(content: &MailContent) -> Rendered {
-    render_with(content, BOTH)
+    render_in(content, Language::English)
 }
 
-fn sign_in() -> MailContent {
-    MailContent::SignIn { challenge_id: challenge(&keys()).id, requested: requested(), deliver: true }
+pub(crate) fn sign_in(form: SignInForm) -> MailContent {
+    MailContent::SignIn { challenge_id: challenge(&keys()).id, form, requested: requested(), deliver: true }
 }
 
 fn notice(email: &str, name: &str, note: &str) -> MailContent {
@@ -95,46 +80,35 @@ fn notice(email: &str, name: &str, note: &str) -> MailContent {
     }
 }
 
-fn one_of_each() -> Vec<MailContent> {
-    vec![
-        sign_in(),
-        notice("bea@example.net", "Bea Ray", "I work in the library.\nSecond floor."),
-        MailContent::AccountApproved { name: "Bea".to_owned(), note: "Welcome!".to_owned() },
-        MailContent::Invitation { inviter: "Ann Lee".to_owned(), name: "Bea".to_owned() },
-        MailContent::SecurityNotice { event: SecurityEvent::NewDevice, requested: requested() },
-    ]
+/// Every text of every kind.
+pub(crate) fn all_contents() -> impl Iterator<Item = MailContent> {
+    MailKind::ALL.iter().flat_map(|&kind| samples::of(kind))
 }
 
 #[test]
 fn every_kind_has_its_words() {
-    for content in one_of_each() {
-        let Rendered { subject, text, .. } = render(&content);
-        insta::assert_snapshot!(content.kind().as_str(), format!("Subject: {subject}\n\n{text}"));
+    for &kind in MailKind::ALL {
+        let contents = samples::of(kind);
+        let Rendered { subject, text, .. } = render(&contents[0]);
+        assert_eq!(contents[0].kind(), kind);
+        insta::assert_snapshot!(kind.as_str(), format!("Subject: {subject}\n\n{text}"));
     }
-    assert_eq!(one_of_each().len(), MailKind::ALL.len());
 }
 
 #[test]
 fn every_kind_goes_without_the_names_and_notes_that_people_leave_out() {
-    let bare = [
-        notice("bea@example.net", "", ""),
-        MailContent::AccountApproved { name: String::new(), note: String::new() },
-        MailContent::Invitation { inviter: String::new(), name: String::new() },
-    ];
-    let events = SecurityEvent::ALL.iter().map(|&event| MailContent::SecurityNotice { event, requested: requested() });
-    for content in bare.into_iter().chain(events) {
+    for content in all_contents() {
         let rendered = render(&content);
         assert!(rendered.text.contains("Sent to ann@example.org") && rendered.html.contains("ann@example.org"));
-        assert!(!rendered.subject.is_empty() && !rendered.text.contains("Hello ,"));
+        assert!(!rendered.subject.is_empty() && !rendered.text.contains("Hello ,") && !rendered.text.contains("“”"));
+        assert!(!rendered.text.contains("\n\n\n"), "{}:\n{}", content.kind(), rendered.text);
     }
 }
 
 #[test]
-fn a_sign_in_mail_holds_what_the_methods_allow() {
-    for (otp, magic_link, has_code, has_link) in
-        [(true, true, true, true), (true, false, true, false), (false, true, false, true), (false, false, true, false)]
-    {
-        let rendered = render_with(&sign_in(), LoginMethods { otp, magic_link, password: true });
+fn a_sign_in_mail_holds_what_its_form_says() {
+    for form in FORMS {
+        let (rendered, has_code, has_link) = (render(&sign_in(form)), form.has_code(), form.has_link());
         assert_eq!((rendered.code.is_some(), rendered.link.is_some()), (has_code, has_link));
         assert_eq!(rendered.text.contains("/login/link?token="), has_link);
         assert_eq!(rendered.html.contains("/login/link?token="), has_link);
@@ -149,7 +123,7 @@ fn a_sign_in_mail_holds_what_the_methods_allow() {
 fn links_lead_to_the_public_url_only() {
     let html = render(&notice("bea@example.net", "", "")).html;
     assert!(html.contains(&format!("{PUBLIC_URL}/admin/approvals/00000000-0000-0000-0000-000000000007")));
-    for content in one_of_each() {
+    for content in all_contents() {
         let Rendered { text, html, .. } = render(&content);
         for part in [text, html.replace("http://www.w3.org/", "").replace("urn:", "")] {
             for (index, _) in part.match_indices("://") {
@@ -162,31 +136,43 @@ fn links_lead_to_the_public_url_only() {
 
 #[test]
 fn html_shows_what_people_wrote_and_runs_none_of_it() {
-    let evil = "<script>alert(1)</script>\"'>\r\n<img src=x onerror=alert(1)>";
-    let device = || Requested { device: evil.to_owned(), address: evil.to_owned(), at: at() };
+    let evil = "<script>alert(1)</script>\"'>\r\n<img src=x onerror=alert(1)>\u{2069}\u{2068}";
+    let text = || evil.to_owned();
+    let device = || Requested { device: text(), address: text(), at: at() };
     let contents = [
         notice(evil, evil, evil),
-        MailContent::AccountApproved { name: evil.to_owned(), note: evil.to_owned() },
-        MailContent::Invitation { inviter: evil.to_owned(), name: evil.to_owned() },
+        MailContent::AccountApproved { name: text(), note: text() },
+        MailContent::AccountRejected { name: text(), note: text() },
+        MailContent::Invitation { inviter: text(), name: text() },
+        MailContent::NewDevice { requested: device() },
+        MailContent::AddressChanged { new_address_masked: text(), requested: device() },
         MailContent::SecurityNotice { event: SecurityEvent::PasswordChanged, requested: device() },
-        MailContent::SignIn { challenge_id: challenge(&keys()).id, requested: device(), deliver: true },
+        MailContent::SignIn {
+            challenge_id: challenge(&keys()).id,
+            form: SignInForm::CodeAndLink,
+            requested: device(),
+            deliver: true,
+        },
     ];
-    for content in contents {
-        let Rendered { subject, html, .. } = render(&content);
+    for (content, &language) in contents.iter().flat_map(|content| Language::ALL.iter().map(move |l| (content, l))) {
+        let Rendered { subject, html, .. } = render_in(content, language);
         assert!(!subject.contains(['\r', '\n']), "{subject:?}");
-        assert!(html.contains("&lt;script&gt;alert(1)"), "{}", content.kind());
-        assert!(!html.contains("<script") && !html.contains("<img"), "{}", content.kind());
+        assert!(html.contains("&lt;script&gt;alert(1)"), "{} in {language}", content.kind());
+        assert!(!html.contains("<script") && !html.contains("<img"), "{} in {language}", content.kind());
+        assert_eq!(html.matches("<bdi>").count(), html.matches("</bdi>").count(), "{} in {language}", content.kind());
     }
 }
 
 #[test]
-fn a_challenge_under_an_unknown_key_is_not_mailed() {
-    let (ours, content) = (keys(), sign_in());
+fn a_mail_is_not_made_without_its_facts() {
+    let (ours, content) = (keys(), sign_in(SignInForm::CodeAndLink));
     let theirs = KeyRing::new(b"another example secret, 32 bytes", &[]).unwrap();
-    let failed = renderer(&ours, BOTH).render(&row(&content), &content, Some(&challenge(&theirs)));
+    let render = |facts: Facts| renderer(&ours, None).render(&row(&content, Language::English), &content, &facts);
+    let failed = render(Facts::Challenge(Box::new(challenge(&theirs))));
     assert!(matches!(failed, Err(RenderError::UnknownKey)));
-    let failed = renderer(&ours, BOTH).render(&row(&content), &content, None);
-    assert!(matches!(failed, Err(RenderError::NoChallenge)));
+    assert!(matches!(render(Facts::None), Err(RenderError::NoFacts)));
+    let nobody = Facts::Applicants { newest: Vec::new(), total: 0 };
+    assert!(matches!(render(nobody), Err(RenderError::NoFacts)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,9 +203,9 @@ async fn a_mail_on_the_wire_depends_on_its_row_alone() {
     let rig = Rig::sqlite().await;
     let moment = std::time::Instant::now();
     rig.clock.align(at(), moment, moment);
-    let (challenge, content) = (challenge(&rig.keys), sign_in());
+    let (challenge, content) = (challenge(&rig.keys), sign_in(SignInForm::CodeAndLink));
     query!(&rig.database, challenges::insert(&challenge));
-    let row = row(&content);
+    let row = row(&content, Language::English);
     let mail = NewMail {
         id: row.id,
         kind: content.kind(),

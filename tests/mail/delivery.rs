@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use gatepost::domain::{MailContent, MailId, MailStatus, SecurityEvent, UserId};
+use gatepost::domain::{MailContent, MailId, MailStatus, UserId};
 use gatepost::mail::{Transport, Worker};
 use gatepost::settings::Delivery;
 use gatepost::store::{MAIL_PAUSED, MailFilter};
@@ -57,7 +57,7 @@ async fn the_most_urgent_goes_first(rig: Rig) {
         note: String::new(),
         requested: rig.requested(),
     };
-    let security = MailContent::SecurityNotice { event: SecurityEvent::NewDevice, requested: rig.requested() };
+    let security = MailContent::NewDevice { requested: rig.requested() };
     rig.accept_content(&notice, "low@example.org").await;
     rig.accept_content(&approved, "normal1@example.org").await;
     rig.accept_content(&approved, "normal2@example.org").await;
@@ -197,7 +197,7 @@ async fn without_a_relay_mails_are_kept_for_the_developer() {
     let newest = mailbox.message(last.id).unwrap();
     assert_eq!(newest.code, Some(rig.code(&last)));
     assert_eq!(newest.link, Some(rig.link(&last)));
-    assert_eq!((newest.to.as_str(), newest.kind.as_str()), ("p201@example.org", "sign_in"));
+    assert_eq!((newest.to.as_str(), newest.kind.as_str()), ("p201@example.org", "code_and_link"));
     assert!(newest.text.contains(&rig.code(&last)) && newest.html.contains("<html"));
     let shown = format!("{newest:?} {mailbox:?}");
     assert!(!shown.contains(&rig.code(&last)) && !shown.contains("p201"), "{shown}");

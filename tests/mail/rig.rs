@@ -1,19 +1,19 @@
 //! A database, perhaps a Redis, a mail server, and an outbox between them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use gatepost::domain::{
     ChallengeId, Clock, EmailAddress, Entropy, Instant, KeyId, KeyRing, Language, MailContent, MailId, MailStatus,
-    Redacted, Requested,
+    Redacted, Requested, SignInForm,
 };
 use gatepost::mail::{Counters, Outbox, Parts, Queue, Renderer, Transport, Worker, WorkerHandle};
 use gatepost::redis::Redis;
-use gatepost::settings::{self, DatabaseUrl, Delivery, LoginMethods, Mailbox, Relay, RelayTls};
+use gatepost::settings::{self, DatabaseUrl, Delivery, Mailbox, Relay, RelayTls};
 use gatepost::store::{Challenge, Database, Mail, MailEnd, NewMail, SweepOrder, Swept};
-use gatepost::templates::Templates;
+use gatepost::templates::{TemplateError, Templates};
 
 use crate::SOON;
 use crate::support::{self, Postgres, SmtpSink, TestDatabase, eventually};
@@ -125,11 +125,10 @@ impl Rig {
 
     /// What a worker with these settings is made of.
     pub(crate) fn parts(&self, settings: settings::Mail) -> Parts {
-        let methods = LoginMethods { otp: true, magic_link: true, password: false };
         Parts {
             database: self.database.clone(),
             queue: self.queue.clone(),
-            renderer: renderer(&self.keys, methods),
+            renderer: renderer(&self.keys, None),
             transport: Transport::new(&settings, &self.clock, &self.entropy).unwrap(),
             settings,
             clock: self.clock.clone(),
@@ -163,7 +162,8 @@ impl Rig {
     pub(crate) async fn commit_for(&self, email: &str, lifetime: TimeDelta) -> NewMail {
         let challenge = self.challenge(email, lifetime);
         query!(&self.database, challenges::insert(&challenge));
-        let content = MailContent::SignIn { challenge_id: challenge.id, requested: self.requested(), deliver: true };
+        let (form, requested) = (SignInForm::CodeAndLink, self.requested());
+        let content = MailContent::SignIn { challenge_id: challenge.id, form, requested, deliver: true };
         let mail = self.compose(&content, email, challenge.expires_at);
         query!(&self.database, outbox::insert(&mail));
         mail
@@ -266,9 +266,13 @@ pub(crate) fn address(text: &str) -> EmailAddress {
     text.parse().unwrap()
 }
 
-pub(crate) fn renderer(keys: &Arc<KeyRing>, methods: LoginMethods) -> Renderer {
-    let templates = Templates::load(None).unwrap();
-    Renderer::new(templates, "Gatepost", &PUBLIC_URL.parse().unwrap(), Arc::clone(keys), methods)
+/// A renderer with the built-in texts, but for those of an operator's directory.
+pub(crate) fn renderer(keys: &Arc<KeyRing>, dir: Option<&Path>) -> Renderer {
+    try_renderer(keys, dir).unwrap()
+}
+
+pub(crate) fn try_renderer(keys: &Arc<KeyRing>, dir: Option<&Path>) -> Result<Renderer, TemplateError> {
+    Renderer::new(Templates::load(dir)?, "Gatepost", &PUBLIC_URL.parse().unwrap(), Arc::clone(keys))
 }
 
 /// The sink as a relay, without TLS.

@@ -86,7 +86,7 @@ fn new_session(user: &User, token: &[u8], now: Instant) -> Session {
 fn new_mail(now: Instant) -> NewMail {
     NewMail {
         id: MailId::new(&Clock::system(), &Entropy::system()),
-        kind: MailKind::SignIn,
+        kind: MailKind::CodeAndLink,
         recipient: EmailAddress::parse("ada@example.com").unwrap(),
         locale: Language::English,
         content: "{}".to_owned(),

@@ -44,7 +44,7 @@ on_both_databases! {
             (MailFilter { before: Some(made[2]), ..MailFilter::default() }, vec![1, 0]),
             (MailFilter { status: Some(MailStatus::Dead), ..MailFilter::default() }, vec![1]),
             (MailFilter { status: Some(MailStatus::Sent), ..MailFilter::default() }, vec![]),
-            (MailFilter { kind: Some(MailKind::SignIn), ..MailFilter::default() }, vec![2, 1, 0]),
+            (MailFilter { kind: Some(MailKind::CodeAndLink), ..MailFilter::default() }, vec![2, 1, 0]),
             (MailFilter { recipient: Some("p_2@EXAMPLE".to_owned()), ..MailFilter::default() }, vec![2]),
             (MailFilter { recipient: Some("p%".to_owned()), ..MailFilter::default() }, vec![]),
         ] {
@@ -118,7 +118,7 @@ on_both_databases! {
         assert_eq!(found(&mut conn, named, start).await, made[2..3]);
         let (late, soon) = (start + TimeDelta::minutes(10), start + TimeDelta::seconds(2));
         assert!(found(&mut conn, all(), late).await.is_empty());
-        for (kind, at, count) in [(None, start, 4), (Some(MailKind::SignIn), start, 3), (None, late, 0)] {
+        for (kind, at, count) in [(None, start, 4), (Some(MailKind::CodeAndLink), start, 3), (None, late, 0)] {
             assert_eq!(q::outbox_admin::count_revivable(&mut conn, kind, at).await.unwrap(), count);
         }
         assert!(q::outbox_admin::revive_all(&mut conn, &made, late, soon).await.unwrap().is_empty());

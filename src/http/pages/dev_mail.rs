@@ -29,7 +29,7 @@ pub(crate) struct DevMessage {
     /// The HTML part.
     html: String,
     /// What the mail is about.
-    #[schema(example = "sign_in")]
+    #[schema(example = "code_and_link")]
     kind: String,
     /// When it was written.
     created_at: DateTime<Utc>,

@@ -42,7 +42,7 @@ async fn broken_off(shared: &Shared, progress: &Progress) {
 
 async fn attempt(shared: &Shared, mail: &Mail, letter: &Letter, progress: &Progress) -> Verdict {
     let parts = &shared.parts;
-    let rendered = match parts.renderer.render(mail, &letter.content, letter.challenge.as_ref()) {
+    let rendered = match parts.renderer.render(mail, &letter.content, &letter.facts) {
         Ok(rendered) => rendered,
         Err(error) => return Verdict::Failed { error: error.to_string() },
     };

@@ -14,7 +14,8 @@ use super::job::{Job, Letter};
 use super::verdict::Verdict;
 use super::{Phase, Shared, dispatch};
 use crate::domain::clock::span;
-use crate::domain::{ChallengeId, EmailAddress, Instant, MailContent, MailId};
+use crate::domain::{ChallengeId, EmailAddress, Instant, MailId};
+use crate::mail::facts::{self, Facts, Need};
 use crate::mail::queue::{Entry, Lane, RedisSource};
 use crate::mail::render::Renderer;
 use crate::store::{Challenge, Database, Mail, StoreError, Suppression, read, update};
@@ -123,7 +124,7 @@ fn read_letter(mail: &Mail) -> Result<Letter, Verdict> {
     let recipient: EmailAddress =
         mail.recipient.parse().map_err(|error| failed(format!("the recipient cannot be read: {error}")))?;
     let content = Renderer::content(mail).map_err(|error| failed(error.to_string()))?;
-    Ok(Letter { recipient, content, challenge: None })
+    Ok(Letter { recipient, content, facts: Facts::None })
 }
 
 /// Looks up what the mails need. What is of no more use, or cannot be sent, ends here; the rest goes on the desk.
@@ -145,7 +146,10 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
     };
     let mut ready = Vec::with_capacity(jobs.len());
     for mut job in jobs {
-        let letter = job.letter.and_then(|letter| complete(letter, &mut challenges, &suppressed, now));
+        let letter = match job.letter {
+            Ok(letter) => complete(shared, letter, &mut challenges, &suppressed, now).await,
+            Err(verdict) => Err(verdict),
+        };
         match letter {
             Ok(letter) => {
                 job.letter = Ok(letter);
@@ -162,7 +166,8 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
 }
 
 /// The letter with all that it needs, or how the mail ends without being begun.
-fn complete(
+async fn complete(
+    shared: &Shared,
     letter: Letter,
     challenges: &mut HashMap<ChallengeId, Challenge>,
     suppressed: &HashMap<String, Suppression>,
@@ -173,10 +178,20 @@ fn complete(
         let error = format!("not sent: the mailbox is suppressed until {until} ({reason}: {})", suppression.detail);
         return Err(Verdict::Dead { error, mailbox: false });
     }
-    let MailContent::SignIn { challenge_id, .. } = &letter.content else { return Ok(letter) };
-    let open = challenges.remove(challenge_id);
-    let open = open.filter(|challenge| challenge.consumed_at.is_none() && now < challenge.expires_at);
-    open.map(|challenge| Letter { challenge: Some(challenge), ..letter }).ok_or(Verdict::Expired)
+    let facts = match Facts::needed(&letter.content) {
+        Need::Nothing => Ok(Some(Facts::None)),
+        Need::Challenge(id) => Ok(Facts::of_challenge(challenges.remove(&id), now)),
+        // There is one for each admin at most, every few minutes.
+        Need::Applicants { .. } => facts::load(&shared.parts.database, &letter.content, now).await,
+    };
+    match facts {
+        Ok(Some(facts)) => Ok(Letter { facts, ..letter }),
+        Ok(None) => Err(Verdict::Expired),
+        Err(StoreError::Unavailable(error)) => {
+            Err(Verdict::NotBegun { wait: shared.parts.entropy.jitter(PAUSE), error: Some(error) })
+        }
+        Err(error) => Err(Verdict::Failed { error: error.to_string() }),
+    }
 }
 
 async fn claim(

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::hold::Hold;
 use super::verdict::Verdict;
 use crate::domain::{EmailAddress, MailContent, Priority};
+use crate::mail::facts::Facts;
 use crate::mail::outbox::priority;
-use crate::store::{Challenge, Mail};
+use crate::store::Mail;
 
 /// A claimed row, our hold on it, and what it says.
 pub(super) struct Job {
@@ -20,8 +21,8 @@ pub(super) struct Job {
 pub(super) struct Letter {
     pub(super) recipient: EmailAddress,
     pub(super) content: MailContent,
-    /// The challenge of a sign-in.
-    pub(super) challenge: Option<Challenge>,
+    /// What its text is made from beside the row.
+    pub(super) facts: Facts,
 }
 
 impl Job {

@@ -196,6 +196,11 @@ impl Sweep<'_> {
         out.push_bind_param::<Integer, _>(max_attempts)?;
         out.push_sql(" THEN ");
         out.push_bind_param::<Timestamptz, _>(now)?;
+        out.push_sql(" END, last_error = CASE WHEN attempts >= ");
+        out.push_bind_param::<Integer, _>(max_attempts)?;
+        out.push_sql(
+            " THEN coalesce(last_error, 'its worker was not heard of any more, at every attempt') ELSE last_error",
+        );
         out.push_sql(" END, fence = fence + 1, lease_until = NULL, next_attempt_at = ");
         out.push_bind_param::<Timestamptz, _>(now)?;
         out.push_sql(", queued_until = ");
@@ -206,7 +211,10 @@ impl Sweep<'_> {
         out.push_bind_param::<Bool, _>(reclaims)?;
         out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(limit)?;
-        out.push_sql(" FOR UPDATE SKIP LOCKED) RETURNING id, priority, status), ");
+        out.push_sql(
+            " FOR UPDATE SKIP LOCKED) RETURNING id, priority, status), \
+             stray AS (UPDATE outbox SET priority = 3 WHERE status = 'ready' AND (priority > 3 OR priority < 0)), ",
+        );
         Ok(())
     }
 
@@ -229,7 +237,8 @@ impl Sweep<'_> {
     }
 }
 
-/// Ends what is too late, takes back what has lost its worker, and marks what is due and in no queue as queued.
+/// Ends what is too late, takes back what has lost its worker, and marks what is due and in no queue as queued. A mail of
+/// a priority that this version does not know becomes one of the lowest, which a later sweep finds.
 pub async fn sweep(conn: &mut Conn, order: &SweepOrder) -> Result<Swept, StoreError> {
     let rows: Vec<(String, MailId, i16)> = Sweep(order).load(conn).await?;
     let mut swept = Swept::default();

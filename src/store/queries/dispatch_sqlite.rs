@@ -81,7 +81,8 @@ async fn settle_one(conn: &mut Conn, end: &MailEnd, now: Instant) -> Result<bool
     Ok(diesel::update(held).set(fields).execute(conn).await? == 1)
 }
 
-/// Ends what is too late, takes back what has lost its worker, and marks what is due and in no queue as queued.
+/// Ends what is too late, takes back what has lost its worker, and marks what is due and in no queue as queued. A mail of
+/// a priority that this version does not know becomes one of the lowest, which a later sweep finds.
 pub async fn sweep(conn: &mut Conn, order: &SweepOrder) -> Result<Swept, StoreError> {
     conn.immediate_transaction(async move |conn: &mut Conn| {
         let mut swept = Swept { expired: expire(conn, order).await?, ..Swept::default() };
@@ -91,6 +92,10 @@ pub async fn sweep(conn: &mut Conn, order: &SweepOrder) -> Result<Swept, StoreEr
             swept.reclaimed = swept.due.len();
         }
         swept.due.extend(mark_due(conn, order).await?);
+        let stray = outbox::table
+            .filter(outbox::status.eq(MailStatus::Ready))
+            .filter(outbox::priority.gt(3).or(outbox::priority.lt(0)));
+        diesel::update(stray).set(outbox::priority.eq(3)).execute(conn).await?;
         swept.due.sort_unstable_by_key(|&(id, priority)| (priority, id));
         Ok(swept)
     })
@@ -116,6 +121,11 @@ async fn bury(conn: &mut Conn, order: &SweepOrder) -> Result<usize, StoreError> 
         .filter(outbox::status.eq(MailStatus::Sending))
         .filter(outbox::lease_until.le(order.now))
         .filter(outbox::attempts.ge(order.max_attempts));
+    let unheard = "its worker was not heard of any more, at every attempt";
+    diesel::update(exhausted.filter(outbox::last_error.is_null()))
+        .set(outbox::last_error.eq(unheard))
+        .execute(conn)
+        .await?;
     let fields = (
         outbox::status.eq(MailStatus::Dead),
         outbox::fence.eq(outbox::fence + 1),

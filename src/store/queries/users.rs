@@ -166,6 +166,18 @@ pub async fn admins(conn: &mut Conn) -> Result<Vec<User>, StoreError> {
     Ok(query.select(COLUMNS).order(users::id).load(conn).await?)
 }
 
+/// Those who wait for approval and registered at `since` or later, the earliest first, at most `limit`.
+pub async fn pending_since(conn: &mut Conn, since: Instant, limit: i64) -> Result<Vec<User>, StoreError> {
+    let query = users::table.filter(users::status.eq(UserStatus::Pending)).filter(users::created_at.ge(since));
+    Ok(query.select(COLUMNS).order((users::created_at, users::id)).limit(limit).load(conn).await?)
+}
+
+/// How many wait for approval and registered at `since` or later.
+pub async fn count_pending_since(conn: &mut Conn, since: Instant) -> Result<i64, StoreError> {
+    let query = users::table.filter(users::status.eq(UserStatus::Pending)).filter(users::created_at.ge(since));
+    Ok(query.count().get_result(conn).await?)
+}
+
 /// The newest accounts first, at most `limit`.
 pub async fn list(conn: &mut Conn, filter: &UserFilter, limit: i64) -> Result<Vec<User>, StoreError> {
     let mut query = users::table.select(COLUMNS).order(users::id.desc()).limit(limit).into_boxed();
