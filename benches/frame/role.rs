@@ -41,11 +41,6 @@ impl Role {
         Self { name: name.to_owned(), child, requests, answers }
     }
 
-    /// The process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&mut self, request: &Value, patience: Duration) -> Value {
         self.tell(request);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::frame::{Figure, Options, Report, Samples};
-use crate::rig::Place;
+use crate::rig::{self, Place};
 use crate::seed::{self, Kind};
 use crate::servers::Servers;
 use crate::sink::Sink;
@@ -119,8 +119,8 @@ async fn product(
 /// Starts the product with everything queued. With a Redis the ids are put there from here, so that the product's memory
 /// is that of sending alone.
 async fn fill(place: &Place, ids: &[gatepost::domain::MailId], options: &Options) -> Subject {
-    if place.redis.is_some() {
-        crate::rig::Rig::open(place).await.fill(ids, Kind::SignIn.priority()).await;
+    if let Some(redis) = &place.redis {
+        rig::fill_redis(redis, ids, Kind::SignIn.priority()).await;
         return Subject::start(place, options.verbose);
     }
     let mut subject = Subject::start(place, options.verbose);

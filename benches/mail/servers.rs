@@ -11,8 +11,7 @@ use crate::support::{PrivatePostgres, Redis, TestDatabase};
 
 /// What the test support switches off to save time, and what counts statements.
 const SETTINGS: &str = "ALTER SYSTEM SET fsync = on; ALTER SYSTEM SET synchronous_commit = on;
-    ALTER SYSTEM SET full_page_writes = on; ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';
-    ALTER SYSTEM SET pg_stat_statements.max = 1000";
+    ALTER SYSTEM SET full_page_writes = on; ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'";
 
 /// The servers, and a fresh place for every measurement.
 pub(crate) struct Servers {

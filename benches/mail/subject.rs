@@ -33,10 +33,6 @@ impl Subject {
         Self(role)
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// Queues every mail of the outbox, in this process if there is no Redis.
     pub(crate) fn fill(&mut self, kind: Kind, ids: &[gatepost::domain::MailId]) {
         self.0.ask(&json!({ "fill": ids, "urgent": kind == Kind::SignIn }), ANSWER);

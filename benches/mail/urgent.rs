@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::frame::{Figure, Options, Report, Samples};
-use crate::rig::Rig;
+use crate::rig;
 use crate::seed::{self, Kind};
 use crate::servers::Servers;
 use crate::sink::Sink;
@@ -34,8 +34,8 @@ pub(crate) async fn run(urgent: Urgent, servers: &mut Servers, options: &Options
     let place = if urgent.on_sqlite { servers.sqlite(sink.port) } else { servers.postgres(sink.port).await };
     let ids = seed::seed(&place, Kind::Notice, urgent.backlog).await;
     servers.settle().await;
-    if place.redis.is_some() {
-        Rig::open(&place).await.fill(&ids, Kind::Notice.priority()).await;
+    if let Some(redis) = &place.redis {
+        rig::fill_redis(redis, &ids, Kind::Notice.priority()).await;
     }
     let mut subject = Subject::start(&place, options.verbose);
     if place.redis.is_none() {
