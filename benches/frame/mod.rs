@@ -17,7 +17,7 @@ mod role;
 mod samples;
 
 pub(crate) use figures::{Figure, Report};
-pub(crate) use machine::{cpu_of_tree, cpu_own, peak_memory_kib, unix_nanos};
+pub(crate) use machine::{cpu_of_thread, cpu_of_tree, cpu_own, peak_memory_kib, unix_nanos};
 pub(crate) use role::{Role, answer, serve};
 pub(crate) use samples::Samples;
 
@@ -44,7 +44,9 @@ impl Options {
                 "--check" => options.check = true,
                 "--verbose" => options.verbose = true,
                 part if !part.starts_with('-') => options.only.push(part.to_owned()),
-                other => return Err(format!("unknown argument {other}: use [--quick] [--check] [--verbose] [PART...]")),
+                other => {
+                    return Err(format!("unknown argument {other}: use [--quick] [--check] [--verbose] [PART...]"));
+                }
             }
         }
         Ok(options)

@@ -11,12 +11,12 @@ use lettre::Message;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
-use crate::frame::{Figure, Options, Report};
+use crate::frame::{Figure, Options, Report, cpu_of_thread};
+use crate::peer;
 use crate::rig::{Place, Rig};
 use crate::seed::{self, Kind};
 use crate::servers::Servers;
 use crate::sink::Sink;
-use crate::peer;
 
 const MAILS: usize = 2_000;
 
@@ -57,12 +57,13 @@ async fn texts(rig: &Rig, id: MailId, calls: usize, report: &mut Report) -> Vec<
     bytes
 }
 
-/// Mean time of a call, after some that do not count.
+/// Mean processor time of a call, after some that do not count.
 fn step(name: &str, calls: usize, mut call: impl FnMut()) -> Figure {
     (0..calls / 10).for_each(|_| call());
-    let begun = Instant::now();
+    let before = cpu_of_thread();
     (0..calls).for_each(|_| call());
-    Figure::new(format!("step_{name}"), "us", begun.elapsed().as_secs_f64() * 1e6 / calls as f64)
+    let nanos = cpu_of_thread().saturating_sub(before) as f64;
+    Figure::new(format!("step_{name}"), "us", nanos / 1000.0 / calls as f64).context("processor time")
 }
 
 /// The message as `mail/message.rs` builds it, which is not public.

@@ -131,8 +131,7 @@ async fn fill(place: &Place, ids: &[gatepost::domain::MailId], options: &Options
 fn tell(drain: Drain, found: &Found, report: &mut Report) {
     let name = drain.name;
     let ratio = |rates: &Samples| rates.median() / found.peer.median();
-    let sides =
-        |rates: &Samples| format!("gatepost {}/s, lettre in a loop {}/s", rates.spread(), found.peer.spread());
+    let sides = |rates: &Samples| format!("gatepost {}/s, lettre in a loop {}/s", rates.spread(), found.peer.spread());
     let headline = Figure::new(name, "ratio", ratio(&found.plain)).context(sides(&found.plain));
     report.add(match drain.limit {
         Some(limit) => headline.at_least(limit),
@@ -157,7 +156,7 @@ fn tell(drain: Drain, found: &Found, report: &mut Report) {
 
 impl Drain {
     fn patience(&self) -> Duration {
-        Duration::from_secs(60) + Duration::from_millis(10) * u32::try_from(self.mails).unwrap_or(u32::MAX)
+        Duration::from_mins(1) + Duration::from_millis(10) * u32::try_from(self.mails).unwrap_or(u32::MAX)
     }
 
     fn rate(&self, ran: &Ran) -> f64 {

@@ -130,13 +130,13 @@ fn comparisons(options: &Options) -> Vec<Drain> {
     let size = |full: usize, small: usize| if quick { small } else { full };
     let instant = Drain {
         name: "drain_instant_10k",
-        mails: size(10_000, 3_000),
+        mails: size(10_000, 1_500),
         rounds: size(3, 1),
         delay: Duration::ZERO,
         on_sqlite: false,
         limit: Some(0.60),
     };
-    let late = Drain { name: "drain_late", mails: size(2_000, 300), rounds: 1, delay: LATE, limit: None, ..instant };
+    let late = Drain { name: "drain_late", mails: size(2_000, 160), rounds: 1, delay: LATE, limit: None, ..instant };
     let sqlite = Drain { name: "drain_sqlite_10k", on_sqlite: true, limit: None, ..instant };
     let long = Drain { name: "drain_instant_100k", mails: 100_000, rounds: 1, ..instant };
     if quick { vec![instant, late, sqlite] } else { vec![instant, late, sqlite, long] }
@@ -144,8 +144,7 @@ fn comparisons(options: &Options) -> Vec<Drain> {
 
 fn situations(options: &Options) -> Vec<Urgent> {
     let (backlog, requests) = if options.quick { (20_000, 60) } else { (100_000, 200) };
-    let instant =
-        Urgent { name: "urgent_instant", backlog, requests, delay: Duration::ZERO, on_sqlite: false };
+    let instant = Urgent { name: "urgent_instant", backlog, requests, delay: Duration::ZERO, on_sqlite: false };
     let late = Urgent { name: "urgent_late", delay: LATE, ..instant };
     // A process queues ten thousand ids of a priority and leaves the others to its sweeper.
     let sqlite = Urgent { name: "urgent_sqlite", on_sqlite: true, backlog: 10_000, ..late };
@@ -157,9 +156,8 @@ async fn enqueue(servers: &mut Servers, options: &Options, report: &mut Report) 
     eprintln!("enqueue: {count} mails accepted, and {count} plain rows committed, by turns");
     let place = servers.postgres(9).await;
     let (plain, accepted) = accept::measure(&place, count);
-    let micros = |samples: &frame::Samples| {
-        format!("p50 {:.0} us, p99 {:.0} us", samples.median(), samples.percentile(99.0))
-    };
+    let micros =
+        |samples: &frame::Samples| format!("p50 {:.0} us, p99 {:.0} us", samples.median(), samples.percentile(99.0));
     let context = format!("a mail accepted {}; a plain row {}", micros(&accepted), micros(&plain));
     let ratio = accepted.median() / plain.median();
     report.add(Figure::new("enqueue_median", "ratio", ratio).at_most(2.0).context(context));

@@ -49,11 +49,7 @@ pub(crate) async fn seed(place: &Place, kind: Kind, count: usize) -> Vec<MailId>
             let fresh = format!("'{}' || {}", &challenge[..24], sql.twelve_digits());
             mail.push(("content", format!("replace(o.content, '{challenge}', {fresh})")));
             mail.push(("challenge_id", new(&challenge, &sql)));
-            let fields = [
-                ("id", new(&challenge, &sql)),
-                ("email", recipient.clone()),
-                ("email_key", recipient),
-            ];
+            let fields = [("id", new(&challenge, &sql)), ("email", recipient.clone()), ("email_key", recipient)];
             sql.copy("challenges", &challenge, &fields, count).await;
         }
         Kind::Notice => {
@@ -103,7 +99,7 @@ pub(crate) async fn open(place: &Place) -> Sql {
 impl Sql {
     pub(crate) async fn run(&mut self, statement: &str) {
         match self {
-            Self::Postgres(client) => drop(client.batch_execute(statement).await.expect(statement)),
+            Self::Postgres(client) => client.batch_execute(statement).await.expect(statement),
             Self::Sqlite(conn) => drop(diesel::sql_query(statement).execute(&mut **conn).expect(statement)),
         }
     }
@@ -159,7 +155,9 @@ impl Sql {
             ),
         };
         let (columns, values) = (columns.join(", "), values.join(", "));
-        self.run(&format!("INSERT INTO {table} ({columns}) SELECT {values} FROM {table} o, {numbers} WHERE o.id = '{id}'"))
-            .await;
+        self.run(&format!(
+            "INSERT INTO {table} ({columns}) SELECT {values} FROM {table} o, {numbers} WHERE o.id = '{id}'"
+        ))
+        .await;
     }
 }

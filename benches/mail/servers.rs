@@ -46,7 +46,8 @@ impl Servers {
     /// An empty database and an empty Redis; what the place before this one was in is dropped.
     pub(crate) async fn postgres(&mut self, smtp_port: u16) -> Place {
         let admin = self.admin.client().await;
-        let old = admin.query("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'", &[]).await.expect("names");
+        let old =
+            admin.query("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'", &[]).await.expect("names");
         for name in old.iter().map(|row| row.get::<_, String>(0)).filter(|name| !self.admin.url.ends_with(name)) {
             admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.expect("it is dropped");
         }
@@ -76,7 +77,8 @@ impl Servers {
     /// The statements in the database of `place` since then, those that took longest first.
     pub(crate) async fn statements(&self, place: &Place) -> Vec<Statement> {
         let name = place.database.rsplit('/').next().unwrap_or_default();
-        let query = "SELECT calls, total_exec_time, query FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
+        let query =
+            "SELECT calls, total_exec_time, query FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
                      WHERE datname = $1 ORDER BY total_exec_time DESC";
         let rows = self.admin.client().await.query(query, &[&name]).await.expect("statements");
         rows.iter()

@@ -16,7 +16,7 @@ const P99_LIMIT: f64 = 250.0;
 /// Between two requests.
 const PAUSE: Duration = Duration::from_millis(25);
 /// How long the last of them may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One situation.
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +64,10 @@ pub(crate) async fn run(urgent: Urgent, servers: &mut Servers, options: &Options
     let context = format!("from the request on: {}; {others} mails meanwhile", spread(&asked));
     report.add(Figure::new(format!("{name}_median"), "ms", answered.median()).at_most(MEDIAN_LIMIT).context(context));
     let context = format!("max {:.1}", answered.max());
-    report.add(
-        Figure::new(format!("{name}_p99"), "ms", answered.percentile(99.0)).at_most(P99_LIMIT).context(context),
-    );
+    report.add(Figure::new(format!("{name}_p99"), "ms", answered.percentile(99.0)).at_most(P99_LIMIT).context(context));
     let lost = (accepted.len() - answered.len()) as f64;
     report.add(Figure::new(format!("{name}_lost"), "mails", lost).at_most(0.0));
-    if others as usize >= urgent.backlog {
+    if others >= urgent.backlog as u64 {
         eprintln!("   the backlog was sent before the requests ended: this says little");
     }
 }
