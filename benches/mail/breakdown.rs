@@ -25,7 +25,7 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
     let place = servers.postgres(9).await;
     let ids = seed::seed(&place, Kind::SignIn, MAILS).await;
     let rig = Rig::open(&place).await;
-    let calls = if options.quick { 500 } else { 5_000 };
+    let calls = 5_000;
     let bytes = texts(&rig, ids[0], calls, report).await;
     statements(&rig, &ids, report).await;
     queue(&rig, &place, &ids, report).await;
