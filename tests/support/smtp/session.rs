@@ -10,6 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::hold::hold;
 use super::{Fault, ReceivedMail, Shared, Stage};
 
 /// Serves a connection until either side ends it. A broken one is the client's business: tests break them.
@@ -164,12 +165,15 @@ impl Session {
             received_at: Instant::now(),
             connection: self.number,
         };
+        self.shared.change(|state| state.dots.extend(self.recipients.iter().cloned()));
         match self.fault(Stage::Dot) {
-            None => {
+            fault @ (None | Some(Fault::Hold { .. })) => {
                 // Kept before it is answered: whoever has the answer finds the mail.
                 self.keep(mail);
+                let outcome =
+                    if fault.is_some() { self.say_late("250 kept").await } else { self.say("250 kept").await };
                 self.reset();
-                self.say("250 kept").await
+                outcome
             }
             Some(Fault::DropAfter { .. }) => {
                 self.keep(mail);
@@ -200,6 +204,10 @@ impl Session {
             if let Some(pause) = slow.as_ref().and_then(|fault| fault.pause(bytes)) {
                 tokio::time::sleep(pause).await;
             }
+            if begin == 0 && self.take_fault(|fault| matches!(fault, Fault::Stall)).is_some() {
+                let _held = hold(&self.shared).await;
+                return Ok(None);
+            }
             if starts_line && raw[begin] == b'.' {
                 if &raw[begin..] == b".\r\n" {
                     raw.truncate(begin);
@@ -220,6 +228,7 @@ impl Session {
                 self.stream.read_u8().await?;
                 Ok(Outcome::Over)
             }
+            Some(Fault::Hold { .. }) => self.say_late(answer).await,
             Some(fault) => self.fail(fault).await,
         }
     }
@@ -235,8 +244,18 @@ impl Session {
                 tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await?;
                 Ok(Outcome::Over)
             }
-            Fault::DropAfter { .. } | Fault::Slow { .. } => Ok(Outcome::Over),
+            Fault::DropAfter { .. }
+            | Fault::Hold { .. }
+            | Fault::Stall
+            | Fault::Slow { .. }
+            | Fault::Trickle { .. } => Ok(Outcome::Over),
         }
+    }
+
+    /// Answers after the sink's release.
+    async fn say_late(&mut self, answer: &str) -> io::Result<Outcome> {
+        let _held = hold(&self.shared).await;
+        self.say(answer).await
     }
 
     fn fault(&self, stage: Stage) -> Option<Fault> {
@@ -261,9 +280,18 @@ impl Session {
         self.recipients.clear();
     }
 
-    /// Sends an answer in one packet.
+    /// Sends an answer in one packet, unless it is to trickle.
     async fn say(&mut self, answer: &str) -> io::Result<Outcome> {
-        self.stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+        let line = format!("{answer}\r\n");
+        match self.take_fault(|fault| matches!(fault, Fault::Trickle { .. })).and_then(|fault| fault.pause(1)) {
+            None => self.stream.write_all(line.as_bytes()).await?,
+            Some(pause) => {
+                for byte in line.as_bytes() {
+                    self.stream.write_all(&[*byte]).await?;
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
         Ok(if answer.starts_with(['2', '3']) { Outcome::Accepted } else { Outcome::Refused })
     }
 }
