@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::unix_ms;
 use crate::SOON;
 use crate::setup::Setup;
-use crate::support::eventually;
+use crate::support::{Fault, Stage, eventually};
 
 /// The variables of a process whose wall clock is off by `offset`. Its monotonic clock is right: the machine that is
 /// meant has been up all the time.
@@ -62,8 +62,6 @@ async fn instances_whose_clocks_are_ten_minutes_off_send_all_mails_and_take_all_
 /// A sweeper whose clock was believed would take every lease for run out, and every code for over.
 #[tokio::test]
 async fn an_instance_whose_clock_is_fast_leaves_the_mails_of_others_alone() {
-    use crate::support::{Fault, Stage};
-
     let setup = super::on_servers().await.with(&[("GATEPOST_MAIL_LEASE", "60s")]);
     let ledger = Ledger::new();
     let right = setup.start().await;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+
 use super::SETTINGS;
 use super::ledger::Ledger;
 use super::rows::Rows;
@@ -128,8 +130,6 @@ async fn a_commit_whose_answer_is_lost_leaves_a_mail_that_is_sent() {
 /// The embedded database is one file: somebody else who writes to it for a while makes requests wait, not fail.
 #[tokio::test]
 async fn an_embedded_database_is_busy_while_mails_flow() {
-    use diesel::connection::SimpleConnection;
-
     let setup = super::embedded().await;
     let (server, ledger) = (setup.start().await, Ledger::new());
     let mut backup = Rows::of(&setup).await.sqlite();

@@ -29,6 +29,9 @@ const SETTINGS: [(&str, &str); 6] = [
     ("GATEPOST_PUBLIC_URL", "http://localhost:8080"),
 ];
 
+/// A mail that nothing is wrong with arrives within this time, whatever happens to others: far less than their faults last.
+const PROMPT: Duration = Duration::from_secs(5);
+
 /// Postgres, Redis and an SMTP server.
 async fn on_servers() -> Setup {
     Setup::on_servers().await.with(&SETTINGS)

@@ -1,16 +1,13 @@
 //! A mail server that hangs or crawls: nobody's mail waits for another's, and none is lost.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ledger::Ledger;
-use super::on_both;
+use super::{PROMPT, on_both};
 use crate::SOON;
 use crate::server::ServerProcess;
 use crate::setup::Setup;
 use crate::support::{Fault, Script, Stage};
-
-/// A good mail arrives within this time, whatever happens to others: far less than any fault here lasts.
-const PROMPT: Duration = Duration::from_secs(5);
 
 on_both!(
     a_hang_at_any_stage_is_given_up_and_tried_again,

@@ -1,6 +1,7 @@
 //! Everything that a mail server can say: 4xx and 421 are tried again, 5xx is final, at every stage, and none of it is
 //! the next mail's business.
 
+use super::PROMPT;
 use super::ledger::Ledger;
 use super::on_both;
 use super::rows::Rows;
@@ -39,6 +40,7 @@ async fn every_refusal_at_every_stage_ends_as_it_should(setup: Setup) {
         }
     }
     ledger.accept(&server, "a@good.test").await;
+    sink.wait_for(|mail| mail.is_to("a@good.test"), PROMPT).await;
     let summary = ledger.settle(&setup, &server).await;
     assert_eq!((summary.sent, summary.dead), (13, 8), "{summary:?}");
 }
@@ -78,6 +80,7 @@ async fn every_break_of_the_connection_is_tried_again(mut setup: Setup) {
     ledger.may_repeat(&setup, "a@dot.test");
     ledger.may_repeat(&setup, "a@dot.test");
     ledger.accept(&server, "a@good.test").await;
+    sink.wait_for(|mail| mail.is_to("a@good.test"), PROMPT).await;
     let summary = ledger.settle(&setup, &server).await;
     assert_eq!(summary.repeats, 2, "{summary:?}");
 }
