@@ -11,7 +11,8 @@ use lettre::{
     transport::smtp::{Error as SmtpError, response::Response},
 };
 use support::{
-    Browser, Fault, Options, Postgres, PrivatePostgres, ReceivedMail, Redis, Server, SmtpSink, Stage, eventually,
+    Browser, Cut, Fault, Options, Postgres, PrivatePostgres, ReceivedMail, Redis, Server, SmtpSink, Stage, Wire,
+    eventually,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -130,6 +131,72 @@ async fn a_slow_server_takes_its_time_with_a_message() {
     send(&sink, "ann@a.test").await.unwrap();
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(245), "took {took:?}");
+}
+
+#[tokio::test]
+async fn a_held_answer_comes_when_it_is_released() {
+    let sink = SmtpSink::start().await;
+    for stage in [Stage::Connect, Stage::Ehlo, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot] {
+        sink.script(Fault::Hold { stage }.times(1));
+        let before = sink.count();
+        let released = async {
+            sink.wait_until_held(1, SOON).await;
+            assert_eq!(sink.reached(stage), sink.reached(Stage::Connect), "{stage:?}");
+            assert_eq!(sink.count() - before, usize::from(stage == Stage::Dot), "kept at the dot, and only there");
+            sink.release().await;
+        };
+        let (sent, ()) = tokio::join!(send(&sink, "ann@a.test"), released);
+        sent.unwrap();
+        assert_eq!((sink.held(), sink.count()), (0, before + 1), "{stage:?}");
+    }
+    assert_eq!(sink.dots_to("Ann@a.test"), 6);
+}
+
+#[tokio::test]
+async fn a_stalled_message_is_not_kept_and_its_connection_breaks() {
+    let sink = SmtpSink::start().await;
+    sink.script(Fault::Stall.times(1));
+    let released = async {
+        sink.wait_until_held(1, SOON).await;
+        sink.release().await;
+    };
+    let (sent, ()) = tokio::join!(send(&sink, "ann@a.test"), released);
+    sent.unwrap_err();
+    assert_eq!((sink.count(), sink.dots_to("ann@a.test")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_trickling_answer_takes_its_time() {
+    let sink = SmtpSink::start().await;
+    // `250 ok` and the end of its line, of which there are four from RCPT on, if not all as short.
+    sink.script(Fault::Trickle { bytes_per_second: 80 }.for_domain("a.test").times(1));
+    let begun = Instant::now();
+    send(&sink, "ann@a.test").await.unwrap();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(87), "took {took:?}");
+}
+
+#[tokio::test]
+async fn a_wire_breaks_before_or_after_a_commit() {
+    let database = Postgres::database().await;
+    let client = database.client().await;
+    client.batch_execute("CREATE TABLE t (n integer)").await.unwrap();
+    let wire = Wire::to(&database.url).await;
+    for (cut, kept) in [(Cut::BeforeCommit, 0), (Cut::AfterCommit, 1)] {
+        let (cut_off, connection) = tokio_postgres::connect(&wire.url(), tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        cut_off.batch_execute("BEGIN").await.unwrap();
+        cut_off.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
+        wire.cut(cut, 1);
+        cut_off.batch_execute("COMMIT").await.unwrap_err();
+        let _ = connection.await;
+        eventually(&format!("{kept} rows after {cut:?}"), SOON, async || {
+            let count: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.ok()?.get(0);
+            (count == kept).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(wire.cuts(), 2);
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn measure(options: &Options) -> Report {
     let mut report = Report::new("mail");
     let mut servers = Servers::start().await;
     if options.wants("breakdown") {
-        breakdown::run(&mut servers, options, &mut report).await;
+        breakdown::run(&mut servers, &mut report).await;
     }
     if options.wants("enqueue") {
         enqueue(&mut servers, options, &mut report).await;

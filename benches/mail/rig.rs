@@ -84,7 +84,7 @@ impl Rig {
             database: database.clone(),
             queue: queue.clone(),
             renderer: renderer.clone(),
-            transport: Transport::new(&settings.mail, &clock).expect("a transport"),
+            transport: Transport::new(&settings.mail, &clock, &entropy).expect("a transport"),
             settings: settings.mail.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -172,7 +172,8 @@ pub(crate) async fn fill_redis(url: &str, ids: &[MailId], priority: Priority) {
 fn renderer(settings: &Settings, keys: &Arc<KeyRing>) -> Renderer {
     let templates = Templates::load(None).expect("the built-in templates");
     let auth = &settings.auth;
-    Renderer::new(templates, &auth.product_name, &settings.server.public_url, Arc::clone(keys), auth.methods)
+    let renderer = Renderer::new(templates, &auth.product_name, &settings.server.public_url, Arc::clone(keys));
+    renderer.expect("the built-in texts")
 }
 
 /// Logs as a server with the default settings does; to wherever the error output goes.

@@ -10,7 +10,7 @@ use crate::store::{Mail, MailCounts, Suppression};
 /// A mail in the outbox.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21", "kind": "sign_in", "recipient": "ada@example.com", "locale": "en",
+    "id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21", "kind": "code_and_link", "recipient": "ada@example.com", "locale": "en",
     "priority": "urgent", "status": "dead", "attempts": 1,
     "message_id": "01934f5e-7a10-7c3e-9d2b-5f0c8a6e4b21@example.org", "created_at": "2026-01-05T09:30:00Z",
     "next_attempt_at": "2026-01-05T09:30:00Z", "expires_at": "2026-01-05T09:40:00Z",

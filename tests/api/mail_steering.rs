@@ -187,7 +187,7 @@ on_both_setups! {
         let listed = admin.get("/api/admin/mail?kind=sign_in&recipient=ADA@").await.expect(200);
         let row = listed.json()["mails"][0].clone();
         for (field, value) in [
-            ("kind", json!("sign_in")),
+            ("kind", json!("code_and_link")),
             ("recipient", json!(ADA)),
             ("locale", json!("en")),
             ("priority", json!("urgent")),

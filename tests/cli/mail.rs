@@ -49,7 +49,7 @@ async fn mails_are_listed_and_shown_in_text_and_json() {
             (vec!["--status", "dead"], 1),
             (vec!["--status", "sent"], 0),
             (vec!["--kind", "invitation"], 2),
-            (vec!["--kind", "sign_in"], 0),
+            (vec!["--kind", "code_and_link"], 0),
             (vec!["--recipient", "BOB@"], 1),
         ] {
             let rows = on(&setup, &[&["mail", "list", "--json"], arguments.as_slice()].concat()).await.json();
@@ -126,7 +126,7 @@ async fn all_dead_mails_are_tried_again_in_batches() {
                   END, finished_at, last_error, fold FROM outbox, generate_series(1, 510) n";
     assert_eq!(client.execute(copies, &[]).await.unwrap(), 510);
     on(&setup, &["mail", "suppress", "No@Example.com"]).await.done();
-    let outcome = on(&setup, &["mail", "retry", "--all", "--kind", "sign_in"]).await;
+    let outcome = on(&setup, &["mail", "retry", "--all", "--kind", "code_and_link"]).await;
     assert_eq!(outcome.done(), "0 mails are on their way again.\n");
     let outcome = on(&setup, &["mail", "retry", "--all"]).await;
     assert_eq!(outcome.stderr, "", "a bar is for terminals");
@@ -200,7 +200,7 @@ async fn wrong_arguments_are_told_and_change_nothing() {
         (vec!["show", "odd"], "invalid"),
         (vec!["retry"], "required"),
         (vec!["retry", NOBODY, "--all"], "cannot be used with"),
-        (vec!["retry", NOBODY, "--kind", "sign_in"], "cannot be used with"),
+        (vec!["retry", NOBODY, "--kind", "code_and_link"], "cannot be used with"),
         (vec!["bury"], "required"),
         (vec!["suppress", "odd"], "name@example.com"),
         (vec!["suppress", ANN, "--reason", "odd"], "use bounce, complaint, manual"),

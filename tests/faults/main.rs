@@ -8,6 +8,7 @@
 )]
 
 mod leaks;
+mod mail;
 mod person;
 mod postgres_away;
 mod redis_away;

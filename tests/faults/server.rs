@@ -92,6 +92,16 @@ impl ServerProcess {
         self.process.kill();
     }
 
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        self.process.stop_signal();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.process.cont();
+    }
+
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
         self.process.terminate();

@@ -1,4 +1,5 @@
-//! The two ways of running the server: on nothing but a directory, and on a Postgres, a Redis and an SMTP server.
+//! The ways of running the server: on nothing but a directory, and on a Postgres, a Redis and an SMTP server; and, for
+//! what concerns mail alone, on a directory and an SMTP server.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -19,6 +20,10 @@ pub(crate) struct Setup {
     data: tempfile::TempDir,
     /// What the embedded server has in its directory instead.
     pub(crate) servers: Option<Servers>,
+    /// Where the embedded server sends its mail, if not to `/dev/mail`.
+    relay: Option<SmtpSink>,
+    /// More variables, for all that run on this.
+    more: Vec<(&'static str, String)>,
     /// The mails at `/dev/mail` that were given out already.
     taken: Mutex<HashSet<String>>,
 }
@@ -34,7 +39,12 @@ impl Setup {
     /// A directory: `SQLite`, a secret made on the first start, and mails at `/dev/mail`.
     pub(crate) fn embedded() -> Self {
         let data = tempfile::Builder::new().prefix("gatepost-data.").tempdir().expect("a directory");
-        Self { data, servers: None, taken: Mutex::default() }
+        Self { data, servers: None, relay: None, more: Vec::new(), taken: Mutex::default() }
+    }
+
+    /// A directory, and an SMTP server.
+    pub(crate) async fn embedded_with_relay() -> Self {
+        Self { relay: Some(SmtpSink::start().await), ..Self::embedded() }
     }
 
     /// A database of its own on the run's Postgres, a Redis and an SMTP server.
@@ -51,6 +61,23 @@ impl Setup {
     /// Both of them, for what has to be the same on either.
     pub(crate) async fn both() -> [Self; 2] {
         [Self::embedded(), Self::on_servers().await]
+    }
+
+    /// The same with more variables; a later one of the same name wins.
+    pub(crate) fn with(mut self, more: &[(&'static str, &str)]) -> Self {
+        self.more.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self
+    }
+
+    /// Where mails arrive, unless at `/dev/mail`.
+    pub(crate) fn sink(&self) -> &SmtpSink {
+        self.servers.as_ref().map(|servers| &servers.sink).or(self.relay.as_ref()).expect("a setup with an SMTP server")
+    }
+
+    /// [`Self::sink`], to be shut down and brought back.
+    pub(crate) fn sink_mut(&mut self) -> &mut SmtpSink {
+        let of_servers = self.servers.as_mut().map(|servers| &mut servers.sink);
+        of_servers.or(self.relay.as_mut()).expect("a setup with an SMTP server")
     }
 
     /// The real servers.
@@ -79,10 +106,13 @@ impl Setup {
         if let Some(servers) = &self.servers {
             environment.push(("DATABASE_URL", servers.database.url.clone()));
             environment.push(("REDIS_URL", servers.redis.url()));
-            environment.push(("SMTP_URL", servers.sink.url()));
-            environment.push(("MAIL_FROM", "Gatepost <no-reply@gatepost.test>".to_owned()));
             environment.push(("GATEPOST_SECRET", SECRET.to_owned()));
         }
+        if self.servers.is_some() || self.relay.is_some() {
+            environment.push(("SMTP_URL", self.sink().url()));
+            environment.push(("MAIL_FROM", "Gatepost <no-reply@gatepost.test>".to_owned()));
+        }
+        environment.extend(self.more.iter().cloned());
         environment
     }
 
@@ -110,9 +140,9 @@ impl Setup {
 
     /// Waits for the oldest mail with a code to `address` that this has not given before.
     pub(crate) async fn next_code_to(&self, server: &ServerProcess, address: &str) -> ReceivedMail {
-        if let Some(servers) = &self.servers {
+        if self.servers.is_some() || self.relay.is_some() {
             loop {
-                let mail = servers.sink.next_to(address).await;
+                let mail = self.sink().next_to(address).await;
                 if mail.code().is_some() {
                     return mail;
                 }

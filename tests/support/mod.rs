@@ -9,6 +9,7 @@
 //! | a Postgres to stop, crash or freeze | `PrivatePostgres::start().await` |
 //! | a Redis to flush, kill or freeze | `Redis::start().await` |
 //! | a mailbox for every address, and mail faults | `SmtpSink::start().await` |
+//! | a wire to Postgres that breaks at a commit | `Wire::to(&database.url).await` |
 //! | a headless browser | `Browser::start().await` |
 //! | any other child process | `Server::spawn(&mut command)` |
 //! | something that will be true soon | `eventually("the mail is sent", deadline, async \|\| …).await` |
@@ -32,6 +33,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod smtp;
+pub mod wire;
 
 pub use browser::{Browser, Options};
 pub use eventually::eventually;
@@ -39,4 +41,5 @@ pub use ports::free_port;
 pub use postgres::{Postgres, PrivatePostgres, TestDatabase};
 pub use process::Server;
 pub use redis::Redis;
-pub use smtp::{Fault, ReceivedMail, SmtpSink, Stage};
+pub use smtp::{Fault, ReceivedMail, Script, SmtpSink, Stage};
+pub use wire::{Cut, Wire};

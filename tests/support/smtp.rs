@@ -5,6 +5,7 @@
 //! once for each time it was sent, so that a test sees repeats. Sessions end with the sink.
 
 mod fault;
+mod hold;
 mod mail;
 mod session;
 
@@ -56,6 +57,11 @@ struct State {
     latency: Duration,
     /// The stage whose answers come byte by byte, and the pause between two bytes.
     trickle: Option<(Stage, Duration)>,
+    /// The recipients of every message whose final dot was read, kept or not.
+    dots: Vec<String>,
+    /// Sessions that are held, and how often such were released.
+    held: usize,
+    releases: usize,
 }
 
 impl Shared {
@@ -110,6 +116,30 @@ impl SmtpSink {
     /// Answers at `stage` byte by byte from now on, with a pause after each.
     pub fn trickle(&self, stage: Stage, pause: Duration) {
         self.shared.change(|state| state.trickle = Some((stage, pause)));
+    }
+
+    /// Lets every session go on that is held ([`Fault::Hold`], [`Fault::Stall`]), and waits until each has answered, so
+    /// end the faults before.
+    pub async fn release(&self) {
+        self.shared.change(|state| state.releases += 1);
+        let what = || format!("{} sessions to go on", self.held());
+        self.watch(NEXT, what, |state| (state.held == 0).then_some(())).await;
+    }
+
+    /// The number of sessions that are held now.
+    pub fn held(&self) -> usize {
+        self.shared.state().held
+    }
+
+    /// Waits until this many sessions are held.
+    pub async fn wait_until_held(&self, count: usize, deadline: Duration) {
+        let what = || format!("{count} held sessions, {} are", self.held());
+        self.watch(deadline, what, |state| (state.held >= count).then_some(())).await;
+    }
+
+    /// How often the final dot of a message to `address` has been read, whatever was answered.
+    pub fn dots_to(&self, address: &str) -> usize {
+        self.shared.state().dots.iter().filter(|to| to.eq_ignore_ascii_case(address)).count()
     }
 
     /// Stops listening and breaks every session: the machine is gone, its port refuses connections.

@@ -47,7 +47,7 @@ pub struct MailsView {
 
 /// Which dead mails to try again.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[schema(example = json!({ "status": "dead", "kind": "sign_in" }))]
+#[schema(example = json!({ "status": "dead", "kind": "code_and_link" }))]
 pub struct RetryMany {
     /// `dead`: only these can be tried again by the batch.
     #[schema(required = true, value_type = String)]

@@ -46,9 +46,23 @@ pub enum Fault {
         /// Where.
         stage: Stage,
     },
+    /// Keeps the answer back until [`SmtpSink::release`](super::SmtpSink::release), then answers as usual, whether the
+    /// client is still there or not. At the dot the mail is kept before.
+    Hold {
+        /// Where.
+        stage: Stage,
+    },
+    /// Reads the first line of a message and no more. At [`SmtpSink::release`](super::SmtpSink::release) the connection
+    /// breaks; the mail is not kept.
+    Stall,
     /// Reads messages no faster than this.
     Slow {
         /// Bytes of the message per second, at least 1.
+        bytes_per_second: u32,
+    },
+    /// Writes answers byte by byte, no faster than this.
+    Trickle {
+        /// Bytes of an answer per second, at least 1.
         bytes_per_second: u32,
     },
 }
@@ -68,15 +82,17 @@ impl Fault {
 
     pub(super) fn is_at(&self, at: Stage) -> bool {
         match self {
-            Self::Reply { stage, .. } | Self::Hang { stage } | Self::DropAfter { stage } => *stage == at,
-            Self::Slow { .. } => false,
+            Self::Reply { stage, .. } | Self::Hang { stage } | Self::DropAfter { stage } | Self::Hold { stage } => {
+                *stage == at
+            }
+            Self::Stall | Self::Slow { .. } | Self::Trickle { .. } => false,
         }
     }
 
-    /// How long a line of a message takes.
+    /// How long this many bytes of a message, or of an answer, take.
     pub(super) fn pause(&self, bytes: usize) -> Option<Duration> {
         match self {
-            Self::Slow { bytes_per_second } => {
+            Self::Slow { bytes_per_second } | Self::Trickle { bytes_per_second } => {
                 let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 Some(Duration::from_secs(1) * bytes / (*bytes_per_second).max(1))
             }

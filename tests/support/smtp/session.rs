@@ -15,6 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::hold::hold;
 use super::{Fault, ReceivedMail, Shared, Stage};
 
 /// Serves a connection until either side ends it. A broken one is the client's business: tests break them.
@@ -191,12 +192,15 @@ impl Session {
             received_at: Instant::now(),
             connection: self.number,
         };
+        self.shared.change(|state| state.dots.extend(self.recipients.iter().cloned()));
         match self.fault(Stage::Dot) {
-            None => {
+            fault @ (None | Some(Fault::Hold { .. })) => {
                 // Kept before it is answered: whoever has the answer finds the mail.
                 self.keep(mail);
+                let outcome =
+                    if fault.is_some() { self.say_late("250 kept").await } else { self.say("250 kept").await };
                 self.reset();
-                self.say("250 kept").await
+                outcome
             }
             Some(Fault::DropAfter { .. }) => {
                 self.keep(mail);
@@ -227,6 +231,10 @@ impl Session {
             if let Some(pause) = slow.as_ref().and_then(|fault| fault.pause(bytes)) {
                 tokio::time::sleep(pause).await;
             }
+            if begin == 0 && self.take_fault(|fault| matches!(fault, Fault::Stall)).is_some() {
+                let _held = hold(&self.shared).await;
+                return Ok(None);
+            }
             if starts_line && raw[begin] == b'.' {
                 if &raw[begin..] == b".\r\n" {
                     raw.truncate(begin);
@@ -247,6 +255,7 @@ impl Session {
                 self.stream.read_u8().await?;
                 Ok(Outcome::Over)
             }
+            Some(Fault::Hold { .. }) => self.say_late(answer).await,
             Some(fault) => self.fail(fault).await,
         }
     }
@@ -268,8 +277,19 @@ impl Session {
                 tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await?;
                 Ok(Outcome::Over)
             }
-            Fault::DropAfter { .. } | Fault::Slow { .. } => Ok(Outcome::Over),
+            Fault::DropAfter { .. }
+            | Fault::Hold { .. }
+            | Fault::Stall
+            | Fault::Slow { .. }
+            | Fault::Trickle { .. } => Ok(Outcome::Over),
         }
+    }
+
+    /// Answers after the sink's release.
+    async fn say_late(&mut self, answer: &str) -> io::Result<Outcome> {
+        self.flush().await?;
+        let _held = hold(&self.shared).await;
+        self.say(answer).await
     }
 
     fn fault(&mut self, stage: Stage) -> Option<Fault> {
@@ -300,7 +320,8 @@ impl Session {
     /// Answers: in one packet, with the answers to all commands that came together, unless it is to trickle.
     async fn say(&mut self, answer: &str) -> io::Result<Outcome> {
         self.unsent.extend_from_slice(format!("{answer}\r\n").as_bytes());
-        if let Some(pause) = self.pause.take() {
+        let scripted = self.take_fault(|fault| matches!(fault, Fault::Trickle { .. })).and_then(|fault| fault.pause(1));
+        if let Some(pause) = self.pause.take().or(scripted) {
             for byte in std::mem::take(&mut self.unsent) {
                 self.stream.write_u8(byte).await?;
                 tokio::time::sleep(pause).await;

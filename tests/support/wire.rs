@@ -1,0 +1,151 @@
+//! A wire between a server and its Postgres that breaks at a commit.
+//!
+//! It passes bytes both ways and reads only as much of the protocol as it needs: a COMMIT goes out as a simple query
+//! of its own, and its answer is the next thing that comes back on that connection.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+};
+
+/// The message of a simple query that commits: its type, its length, its text.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+/// Where the wire breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The COMMIT does not get through: nothing is committed.
+    BeforeCommit,
+    /// The COMMIT gets through and its answer does not: all is committed, and the server cannot know.
+    AfterCommit,
+}
+
+/// A listening wire; dropping it breaks every connection.
+#[derive(Debug)]
+pub struct Wire {
+    address: SocketAddr,
+    database: String,
+    orders: Arc<Orders>,
+    passing: AbortHandle,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    /// What to do, and how often.
+    next: Mutex<Option<(Cut, usize)>>,
+    cuts: AtomicUsize,
+}
+
+impl Orders {
+    /// The order for a COMMIT that has just come.
+    fn take(&self) -> Option<Cut> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cut, left) = (*next)?;
+        *next = (left > 1).then_some((cut, left - 1));
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        Some(cut)
+    }
+}
+
+impl Wire {
+    /// A wire on a free loopback port to the database at `url` (`postgres://user@host:port/name`).
+    pub async fn to(url: &str) -> Self {
+        let (base, database) = url.rsplit_once('/').expect("a Postgres URL has a path");
+        let target: SocketAddr = base.rsplit('@').next().and_then(|host| host.parse().ok()).expect("an address");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a loopback port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let orders = Arc::new(Orders::default());
+        let passing = tokio::spawn(serve(listener, target, Arc::clone(&orders))).abort_handle();
+        Self { address, database: database.to_owned(), orders, passing }
+    }
+
+    /// The database's URL by way of this wire.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@{}/{}", self.address, self.database)
+    }
+
+    /// Breaks the connections of the next `times` commits.
+    pub fn cut(&self, cut: Cut, times: usize) {
+        *self.orders.next.lock().unwrap_or_else(PoisonError::into_inner) = (times > 0).then_some((cut, times));
+    }
+
+    /// How many connections it has broken so far.
+    pub fn cuts(&self) -> usize {
+        self.orders.cuts.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.passing.abort();
+    }
+}
+
+/// Passes connections on until aborted; that breaks them, since their set is dropped with the task.
+async fn serve(listener: TcpListener, target: SocketAddr, orders: Arc<Orders>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Ok((client, _)) = listener.accept() => {
+                let orders = Arc::clone(&orders);
+                connections.spawn(async move {
+                    if let Ok(server) = TcpStream::connect(target).await {
+                        let _ = pass(client, server, &orders).await;
+                    }
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Passes bytes both ways until one side leaves or an order breaks the connection.
+async fn pass(mut client: TcpStream, mut server: TcpStream, orders: &Orders) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    // The end of what went up before: a message may come in two pieces.
+    let mut seen: Vec<u8> = Vec::new();
+    loop {
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let bytes = &up[..read?];
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                seen.extend_from_slice(bytes);
+                if seen.windows(COMMIT.len()).any(|window| window == COMMIT) {
+                    seen.clear();
+                    match orders.take() {
+                        Some(Cut::BeforeCommit) => return Ok(()),
+                        Some(Cut::AfterCommit) => {
+                            server.write_all(bytes).await?;
+                            // However much comes of its answer, it says that it has been done; nobody else hears that.
+                            let _heard = server.read(&mut down).await?;
+                            return Ok(());
+                        }
+                        None => {}
+                    }
+                }
+                seen.drain(..seen.len().saturating_sub(COMMIT.len() - 1));
+                server.write_all(bytes).await?;
+            }
+            read = server.read(&mut down) => {
+                let bytes = &down[..read?];
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                client.write_all(bytes).await?;
+            }
+        }
+    }
+}
