@@ -348,6 +348,7 @@ on_both_databases! {
             q::outbox::insert(&mut conn, &mail).await.unwrap();
             ids.push(mail.id);
         }
+        ids.sort();
         let lease = start + TimeDelta::seconds(60);
         assert_eq!(q::dispatch::claim(&mut conn, &ids, start, lease).await.unwrap().len(), 4);
         let later = start + TimeDelta::seconds(15);
@@ -426,7 +427,10 @@ async fn many_instances_that_start_at_once_migrate_once() {
         let url = DatabaseUrl::Postgres(Redacted::new(home.url.clone()));
         starts.spawn(async move { Database::connect(&settings(url)).await.unwrap().migrate().await.unwrap().len() });
     }
-    assert_eq!(starts.join_all().await.into_iter().sum::<usize>(), 1);
+    let mut ran = starts.join_all().await;
+    ran.sort_unstable();
+    assert_eq!(ran[..5], [0; 5], "one of them runs all");
+    assert!(ran[5] > 0);
 }
 
 #[tokio::test]

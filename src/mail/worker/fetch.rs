@@ -135,7 +135,7 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
     let now = shared.parts.clock.now();
     let looking = look_up(&shared.parts.database, &wanted, &keys, now);
     let found = timeout(ANSWER, looking).await;
-    let (mut challenges, suppressed) = match found.unwrap_or_else(|_| Err(StoreError::Unavailable(String::new()))) {
+    let (challenges, suppressed) = match found.unwrap_or_else(|_| Err(StoreError::Unavailable(String::new()))) {
         Ok(found) => found,
         Err(error) => {
             log::warn!("{} mails cannot be prepared, given back: {error}", jobs.len());
@@ -147,7 +147,7 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
     let mut ready = Vec::with_capacity(jobs.len());
     for mut job in jobs {
         let letter = match job.letter {
-            Ok(letter) => complete(shared, letter, &mut challenges, &suppressed, now).await,
+            Ok(letter) => complete(shared, letter, &challenges, &suppressed, now).await,
             Err(verdict) => Err(verdict),
         };
         match letter {
@@ -169,7 +169,7 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
 async fn complete(
     shared: &Shared,
     letter: Letter,
-    challenges: &mut HashMap<ChallengeId, Challenge>,
+    challenges: &HashMap<ChallengeId, Challenge>,
     suppressed: &HashMap<String, Suppression>,
     now: Instant,
 ) -> Result<Letter, Verdict> {
@@ -180,7 +180,7 @@ async fn complete(
     }
     let facts = match Facts::needed(&letter.content) {
         Need::Nothing => Ok(Some(Facts::None)),
-        Need::Challenge(id) => Ok(Facts::of_challenge(challenges.remove(&id), now)),
+        Need::Challenge(id) => Ok(Facts::of_challenge(challenges.get(&id).cloned(), now)),
         // There is one for each admin at most, every few minutes.
         Need::Applicants { .. } => facts::load(&shared.parts.database, &letter.content, now).await,
     };

@@ -132,7 +132,7 @@ fn as_json(function: &str, cast: &str, milliseconds: impl Fn(&str) -> String) ->
     format!(
         "SELECT {function}('id', id{cast}, 'recipient', recipient, 'challenge_id', challenge_id{cast}, 'status', status,
          'attempts', attempts, 'fence', fence, 'message_id', message_id, 'last_error', last_error, {}){cast} AS text
-         FROM outbox WHERE kind = 'sign_in' OR message_id LIKE '%@copied.test'",
+         FROM outbox WHERE kind = 'code_and_link' OR message_id LIKE '%@copied.test'",
         times.join(", ")
     )
 }
