@@ -5,6 +5,7 @@
 //! until [`Running::stop`]: not ready any more, requests finished, mails in flight finished or given back.
 
 mod housekeeping;
+mod readings;
 mod secret;
 
 use std::net::{SocketAddr, TcpListener};
@@ -18,17 +19,15 @@ use tokio::task::JoinHandle;
 use crate::auth::{self, AccessTokens, Auth, AuthError, PasswordHashing};
 use crate::cache::Cache;
 use crate::domain::keyring::KeyRingError;
-use crate::domain::{Clock, Entropy, Priority};
+use crate::domain::{Clock, Entropy};
 use crate::http::{self, Site};
 use crate::limit::Limiter;
-use crate::mail::{
-    Counters, CountersSnapshot, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle,
-};
+use crate::mail::{Counters, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle};
 use crate::redis::{Redis, RedisError};
 use crate::settings::{DatabaseUrl, Settings};
 use crate::store::{Database, StoreError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{MetricsError, Reading};
+use crate::telemetry::metrics::MetricsError;
 use crate::templates::{TemplateError, Templates};
 
 /// What mails in flight get to finish when requests have used up the time that a shutdown may take.
@@ -206,7 +205,8 @@ impl App {
             sessions: settings.session.clone(),
         });
         let metrics = Metrics::new()?;
-        observe(&metrics, &counters, &limiter, &cache, &database)?;
+        readings::observe(&metrics, &counters, &limiter, &cache, &database)?;
+        readings::observe_relays(&metrics, &transport)?;
         Ok(Self { auth, database, clock, settings, cache, limiter, redis, templates, transport, worker, metrics })
     }
 
@@ -297,59 +297,4 @@ impl Background {
         self.cache.shutdown().await;
         self.housekeeping.abort();
     }
-}
-
-/// Registers the figures that other parts keep themselves.
-fn observe(
-    metrics: &Metrics,
-    counters: &Counters,
-    limiter: &Limiter,
-    cache: &Cache,
-    database: &Database,
-) -> Result<(), MetricsError> {
-    let (counters, limiter, cache, database) = (counters.clone(), limiter.clone(), cache.clone(), database.clone());
-    metrics.observe(move || {
-        let (mail, limits, pool) = (counters.snapshot(), limiter.counters(), database.pool_state());
-        let mut readings = vec![
-            Reading::counter("gatepost_mail_accepted_total", "Mails committed.", mail.accepted),
-            Reading::counter("gatepost_mail_sent_total", "Mails that a relay took.", mail.sent),
-            Reading::counter("gatepost_mail_retried_total", "Attempts that failed for now.", mail.retried),
-            Reading::counter("gatepost_mail_dead_total", "Mails given up.", mail.dead),
-            Reading::counter("gatepost_mail_expired_total", "Mails no longer worth sending.", mail.expired),
-            Reading::counter("gatepost_mail_reclaimed_total", "Leases that ran out.", mail.reclaimed),
-            Reading::counter("gatepost_limiter_allowed_total", "Requests let through.", limits.allowed),
-            Reading::counter("gatepost_limiter_denied_total", "Requests refused.", limits.denied),
-            Reading::counter("gatepost_limiter_redis_total", "Decisions made by Redis.", limits.decided_by_redis),
-            Reading::counter("gatepost_limiter_local_total", "Decisions made here.", limits.decided_locally),
-            Reading::gauge("gatepost_database_connections", "Open connections.", pool.size.into()),
-            Reading::gauge("gatepost_database_connections_idle", "Idle connections.", pool.idle.into()),
-        ];
-        readings.extend(queue_readings(&mail));
-        readings.extend(cache_readings(&cache));
-        readings
-    })
-}
-
-fn queue_readings(mail: &CountersSnapshot) -> Vec<Reading> {
-    let lists = || Priority::ALL.iter().enumerate();
-    let depths = lists().map(|(place, priority)| {
-        let help = "Mails whose ids wait in the queue, when this instance last looked.";
-        Reading::gauge("gatepost_mail_queue_depth", help, mail.queued[place]).of("priority", priority.as_str())
-    });
-    let ages = lists().map(|(place, priority)| {
-        let help = "Milliseconds that the oldest due mail had waited, when this instance last looked.";
-        Reading::gauge("gatepost_mail_oldest_age_milliseconds", help, mail.ages_ms[place])
-            .of("priority", priority.as_str())
-    });
-    depths.chain(ages).collect()
-}
-
-fn cache_readings(cache: &Cache) -> Vec<Reading> {
-    let stats = cache.stats();
-    vec![
-        Reading::counter("gatepost_cache_hits_total", "Look-ups that a cache answered.", stats.hits),
-        Reading::counter("gatepost_cache_misses_total", "Look-ups that the database answered.", stats.misses),
-        Reading::counter("gatepost_cache_errors_total", "Cache operations that failed.", stats.errors),
-        Reading::counter("gatepost_cache_invalidations_total", "Entries forgotten on a write.", stats.invalidations),
-    ]
 }

@@ -130,7 +130,7 @@ fn comparisons(options: &Options) -> Vec<Drain> {
     let size = |full: usize, small: usize| if quick { small } else { full };
     let instant = Drain {
         name: "drain_instant_10k",
-        mails: size(10_000, 1_500),
+        mails: 10_000,
         rounds: size(3, 1),
         delay: Duration::ZERO,
         on_sqlite: false,

@@ -8,7 +8,7 @@ use crate::domain::{
     NextPath, Note, OneTimeCode, Origin, Requested, SignInForm, clock,
 };
 use crate::settings;
-use crate::store::{self, Challenge, StoreError};
+use crate::store::{self, Challenge, NewMail, StoreError};
 
 /// What a person asks with.
 #[derive(Debug)]
@@ -86,18 +86,17 @@ impl Auth {
             .outbox
             .compose(&content, &challenge.email, request.locale, challenge.expires_at)
             .map_err(|error| AuthError::Internal(error.to_string()))?;
-        store::transaction!(&self.0.database, async |conn, q| {
-            if is_new {
-                q::challenges::insert(conn, &challenge).await?;
-            }
-            q::outbox::insert(conn, &mail).await
-        })?;
-        self.0.outbox.enqueue(&[mail]).await;
+        self.accept(is_new.then_some(&challenge), &mail).await?;
+        self.0.outbox.enqueue_beside(vec![mail]);
         Ok(IssuedChallenge {
             challenge_id: challenge.id,
             expires_in: (challenge.expires_at - now).to_std().unwrap_or_default(),
             resend_in: self.0.settings.resend_after,
         })
+    }
+
+    async fn accept(&self, challenge: Option<&Challenge>, mail: &NewMail) -> Result<(), StoreError> {
+        store::update!(&self.0.database, dispatch::accept(challenge, mail))
     }
 
     fn new_challenge(&self, request: &ChallengeRequest, now: Instant) -> Challenge {

@@ -5,6 +5,7 @@ mod preview;
 mod retry;
 mod show;
 mod suppress;
+mod trial;
 
 use clap::Subcommand;
 
@@ -18,6 +19,8 @@ pub(super) enum MailCommand {
     Dkim,
     /// Prints an example of a mail, made with the templates and texts in force
     Preview(preview::Preview),
+    /// Sends an example of a mail to an address, and prints what the mail server says
+    Test(trial::Trial),
     #[command(flatten)]
     Queue(QueueCommand),
 }
@@ -115,6 +118,7 @@ pub(super) async fn run(cli: &Cli, command: &MailCommand) -> Result<(), Failure>
     match command {
         MailCommand::Dkim => dkim::print(cli),
         MailCommand::Preview(preview) => preview::print(cli, preview),
+        MailCommand::Test(trial) => trial::send(cli, trial).await,
         MailCommand::Queue(command) => steer(cli, command).await,
     }
 }

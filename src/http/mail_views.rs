@@ -20,7 +20,7 @@ pub(super) struct MailView {
     /// Names the mail.
     #[schema(value_type = uuid::Uuid)]
     id: MailId,
-    /// What it is about, such as `sign_in`.
+    /// What it is about, such as `code_and_link`.
     kind: String,
     /// Who gets it.
     recipient: String,
@@ -80,7 +80,7 @@ pub(super) struct SuppressionView {
     /// Why.
     #[schema(schema_with = values::suppression_reason)]
     reason: SuppressionReason,
-    /// What the mail server said, or who suppressed it; may be empty.
+    /// What the mail server said, or the operator; may be empty.
     detail: String,
     /// Since when.
     created_at: DateTime<Utc>,

@@ -1,7 +1,7 @@
 //! Puts a mail into the form that goes over the wire (RFC 5322, MIME).
 //!
 //! Everything in it comes from the row, the boundary, the date and the signature's time too: a repeat has the same bytes.
-//! Bodies are quoted-printable, so a relay needs no 8BITMIME; only an address with letters beyond ASCII needs SMTPUTF8
+//! Bodies are ASCII, as they are or quoted-printable, so a relay needs no 8BITMIME; only an address with letters beyond ASCII needs SMTPUTF8
 //! (RFC 6531).
 //!
 //! lettre writes the headers that hold names and addresses, which is the intricate part; the rest is appended to one
@@ -97,8 +97,14 @@ fn body(outgoing: &Outgoing<'_>, boundary: &str) -> Option<String> {
     body.extend_from_slice(b"\r\n");
     for (subtype, text) in [("plain", &rendered.text), ("html", &rendered.html)] {
         body.extend_from_slice(format!("--{boundary}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
-        body.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-        quoted::append(&mut body, text);
+        // Most mails need no encoding, which is shorter, and readable as it is.
+        if quoted::is_plain(text) {
+            body.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
+            quoted::append_plain(&mut body, text);
+        } else {
+            body.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+            quoted::append(&mut body, text);
+        }
         // This line's end belongs to the boundary.
         body.extend_from_slice(b"\r\n");
     }

@@ -63,6 +63,12 @@ impl Outbox {
         })
     }
 
+    /// The same as [`enqueue`](Self::enqueue), without making the caller wait for it.
+    pub fn enqueue_beside(&self, mails: Vec<NewMail>) {
+        let outbox = self.clone();
+        tokio::spawn(async move { outbox.enqueue(&mails).await });
+    }
+
     /// Queues mails whose rows are committed. Cannot fail: what gets lost here is found by the sweeper within seconds.
     /// One for later is left to the sweeper.
     pub async fn enqueue(&self, mails: &[NewMail]) {

@@ -8,6 +8,36 @@
 const LINE: usize = 76;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
+/// The longest line of a message (RFC 5322, 2.1.1), without its end.
+const LONGEST: usize = 998;
+
+/// Whether `text` can go as it is: printable ASCII, no line too long, none that could be mistaken, and no blank at the end of
+/// one, which some servers cut off.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.is_ascii()
+        && text.split('\n').all(|line| {
+            let line = line.strip_suffix('\r').unwrap_or(line).as_bytes();
+            line.len() <= LONGEST
+                && line.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~'))
+                && !line.starts_with(b".")
+                && !line.starts_with(b"From ")
+                && !matches!(line.last(), Some(b' ' | b'\t'))
+        })
+}
+
+/// Appends a text that [is plain](is_plain), with every line ended in CRLF.
+pub(super) fn append_plain(message: &mut Vec<u8>, text: &str) {
+    for line in text.split_inclusive('\n') {
+        match line.strip_suffix('\n') {
+            Some(line) => {
+                message.extend_from_slice(line.strip_suffix('\r').unwrap_or(line).as_bytes());
+                message.extend_from_slice(b"\r\n");
+            }
+            None => message.extend_from_slice(line.as_bytes()),
+        }
+    }
+}
+
 /// Appends `text` to `message`. Every line ends in CRLF, whatever it ended in before; a carriage return that is none of a
 /// line's end is encoded. What is written is ASCII and has no other control characters.
 pub(super) fn append(message: &mut Vec<u8>, text: &str) {
@@ -103,6 +133,19 @@ mod tests {
         assert_eq!(quoted(&"a".repeat(77)), format!("{}=\r\naa", "a".repeat(75)));
         assert_eq!(quoted(&format!("{}ü", "a".repeat(73))), format!("{}=\r\n=C3=BC", "a".repeat(73)));
         assert_eq!(quoted(&format!("{}.b", "a".repeat(75))), format!("{}=\r\n=2Eb", "a".repeat(75)));
+    }
+
+    #[test]
+    fn only_what_nobody_can_mistake_goes_as_it_is() {
+        for text in ["", "a = b\n", "\r\n\tx\r\n", &"a".repeat(998)] {
+            assert!(is_plain(text), "{text:?}");
+            let mut message = Vec::new();
+            append_plain(&mut message, text);
+            assert_eq!(String::from_utf8(message).unwrap(), text.replace("\r\n", "\n").replace('\n', "\r\n"));
+        }
+        for text in ["ü", ".", "a\n.b", "From x", "a \n", "a\t", "a\rb", "\0", &"a".repeat(999)] {
+            assert!(!is_plain(text), "{text:?}");
+        }
     }
 
     proptest! {

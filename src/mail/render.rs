@@ -133,17 +133,19 @@ impl Renderer {
         Ok(())
     }
 
-    /// An example of a kind of mail.
-    pub fn sample(&self, kind: MailKind, language: Language) -> Result<Rendered, RenderError> {
+    /// An example of a kind of mail: its row, and its text.
+    pub fn sample(&self, kind: MailKind, language: Language) -> Result<(Mail, Rendered), RenderError> {
         match samples::of(kind).first() {
             Some(content) => self.render_sample(content, language),
             None => Err(RenderError::NoFacts),
         }
     }
 
-    fn render_sample(&self, content: &MailContent, language: Language) -> Result<Rendered, RenderError> {
+    fn render_sample(&self, content: &MailContent, language: Language) -> Result<(Mail, Rendered), RenderError> {
         let facts = samples::facts(content, self.0.keys.current_id())?;
-        self.render(&samples::row(content, language)?, content, &facts)
+        let row = samples::row(content, language)?;
+        let rendered = self.render(&row, content, &facts)?;
+        Ok((row, rendered))
     }
 
     fn try_every_mail(&self) -> Result<(), TemplateError> {

@@ -11,8 +11,9 @@
 //! | answers 4xx or 5xx to MAIL, RCPT, DATA or the dot | ends: refused, for now or for good | closes |
 //! | answers 421, or drops a connection that had been idle | goes on, over a fresh connection to the same relay | |
 //! | answers 421 over a fresh connection twice | goes on with the next relay | counts a failure |
+//! | hangs or breaks at MAIL | goes on with the next relay | counts a failure |
 //! | cannot be reached, greets with an error, fails at TLS, refuses the password | goes on with the next relay | counts a failure |
-//! | hangs or breaks before the dot | goes on with the next relay | counts a failure, unless the last one was about the same recipient domain |
+//! | hangs or breaks at RCPT or later, before the dot | goes on with the next relay | counts a failure; those about one recipient domain only if there are many |
 //! | hangs or breaks after the dot | ends: nobody knows | the same |
 //! | is being left alone, as its [breaker] is open | goes on with the next relay | |
 //!
@@ -56,7 +57,7 @@ use self::conversation::{Conversation, Talk};
 use self::pool::{Connection, Pool};
 use super::dkim::Signer;
 use super::message::{self, Envelope};
-use super::transport::{Outcome, Outgoing, Progress, RelayStatus, TransportError};
+use super::transport::{Mailbox, Outcome, Outgoing, Progress, RelayStatus, TransportError};
 use crate::domain::{Clock, Entropy, Instant};
 use crate::settings;
 
@@ -93,6 +94,8 @@ struct Failure {
     error: String,
     /// Whether a conversation about the mail was begun.
     begun: bool,
+    /// Whether the relay had heard who the mail is for.
+    about_recipient: bool,
 }
 
 impl Smtp {
@@ -128,7 +131,9 @@ impl Smtp {
         }
         let envelope = match message::build(&self.0.from, outgoing, &self.0.signer) {
             Ok(envelope) => envelope,
-            Err(error) => return Outcome::Refused { permanent: true, reply: error.to_string(), mailbox: false },
+            Err(error) => {
+                return Outcome::Refused { permanent: true, reply: error.to_string(), mailbox: Mailbox::Unknown };
+            }
         };
         let (mut failures, mut begun) = (Vec::new(), false);
         let domain = outgoing.recipient.domain();
@@ -143,12 +148,12 @@ impl Smtp {
                         Outcome::Delivered { .. } => pass.succeeded(true),
                         Outcome::Refused { .. } => pass.succeeded(false),
                         Outcome::Unreachable { error, .. } => pass.failed(Monotonic::now(), error, Some(domain)),
-                        Outcome::NoRelay { .. } | Outcome::Expired => {}
+                        Outcome::NoRelay { .. } | Outcome::Expired | Outcome::Lost => {}
                     }
                     return outcome;
                 }
                 Err(failure) => {
-                    pass.failed(Monotonic::now(), &failure.error, failure.begun.then_some(domain));
+                    pass.failed(Monotonic::now(), &failure.error, failure.about_recipient.then_some(domain));
                     begun |= failure.begun;
                     failures.push(format!("{}: {}", relay.dialer.label(), failure.error));
                 }
@@ -172,10 +177,10 @@ impl Smtp {
         if let Some(connection) = self.0.pool.take(relay.dialer.number()) {
             match self.talk(connection, envelope, expires_at, progress).await {
                 Talk::Over(outcome) | Talk::Last(outcome) => return Ok(outcome),
-                Talk::Closing(_) | Talk::Broken(_) => {}
+                Talk::Closing(_) | Talk::Broken { .. } => {}
             }
         }
-        let mut failure = Failure { error: String::new(), begun: false };
+        let mut failure = Failure { error: String::new(), begun: false, about_recipient: false };
         for _ in 0..FRESH_CONNECTIONS {
             let connection = match relay.dialer.open().await {
                 Ok(connection) => connection,
@@ -183,8 +188,8 @@ impl Smtp {
             };
             match self.talk(connection, envelope, expires_at, progress).await {
                 Talk::Over(outcome) | Talk::Last(outcome) => return Ok(outcome),
-                Talk::Closing(error) => failure = Failure { error, begun: true },
-                Talk::Broken(error) => return Err(Failure { error, begun: true }),
+                Talk::Closing(error) => failure = Failure { error, begun: true, about_recipient: false },
+                Talk::Broken { error, about_recipient } => return Err(Failure { error, begun: true, about_recipient }),
             }
         }
         Err(failure)
@@ -208,8 +213,7 @@ impl Smtp {
                 return Err(Outcome::Expired);
             }
             // The process may have been stopped for long, and another may have the mail by now.
-            let error = || "the lease ran out before the message was sent".to_owned();
-            if progress.is_held(now) { Ok(()) } else { Err(Outcome::Unreachable { error: error(), dot_sent: false }) }
+            if progress.is_held(now) { Ok(()) } else { Err(Outcome::Lost) }
         };
         let mut conversation = Conversation::new(&mut connection, self.0.command_timeout);
         let talk = conversation.mail(envelope, progress, may_go_out).await;
@@ -286,10 +290,9 @@ impl Relay {
         }
     }
 
-    /// What is said about a relay that was not asked.
+    /// What is said about a relay that was not asked. Not what it said last, which may be about another mail.
     fn left_alone(&self) -> String {
-        let last = self.breaker.tally().last_failure.unwrap_or_default();
-        format!("{}: left alone for a while after: {last}", self.dialer.label())
+        format!("{}: left alone for a while after failures", self.dialer.label())
     }
 }
 

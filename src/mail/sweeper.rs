@@ -1,4 +1,5 @@
-//! Finds what fell between the queue and the workers, about once a second, on every instance, in one statement.
+//! Finds what fell between the queue and the workers, about once a second, on every instance: what concerns the rows in
+//! one statement.
 //!
 //! | it finds | it makes of it |
 //! |---|---|
@@ -32,8 +33,9 @@ const QUEUED: Duration = Duration::from_secs(30);
 const BATCH: i64 = 2000;
 /// A list with this many ids is fed no more: ids that wait long would only be repeated in it.
 const FULL: usize = 2000;
-/// After an outage of the database, workers get this long to say what became of their mails before leases are taken back.
-const AFTER_OUTAGE: Duration = Duration::from_secs(3);
+/// After an outage of the database, workers get this long to say what became of their mails before leases are taken back:
+/// longer than one attempt to tell it takes, and the pause after it.
+const AFTER_OUTAGE: Duration = Duration::from_secs(8);
 /// How long a round may take: were the database to fall silent, this one would never know.
 const LONGEST_ROUND: Duration = Duration::from_secs(30);
 /// How long the last round may take.
@@ -55,8 +57,16 @@ impl Sweeper {
     /// needs none, but is free to have one. Stops when dropped.
     pub fn spawn(parts: &Parts) -> Self {
         let (stop, mut stopped) = watch::channel(false);
-        let (pause, paused) = watch::channel(false);
-        let mut rounds = Rounds { parts: parts.clone(), outages: Outages::default(), pruned: None, pause };
+        // Until the switch has been looked at, mail counts as paused.
+        let (pause, paused) = watch::channel(true);
+        let mut rounds = Rounds {
+            parts: parts.clone(),
+            outages: Outages::default(),
+            pruned: None,
+            measured: None,
+            seen: None,
+            pause,
+        };
         let task = tokio::spawn(async move {
             loop {
                 let more = rounds.sweep().await;
@@ -93,6 +103,9 @@ struct Rounds {
     parts: Parts,
     outages: Outages,
     pruned: Option<Monotonic>,
+    measured: Option<Monotonic>,
+    /// How the switch was last seen.
+    seen: Option<bool>,
     pause: watch::Sender<bool>,
 }
 
@@ -103,7 +116,7 @@ impl Rounds {
         match round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
             Ok(more) => {
                 self.parts.counters.sweeps(1);
-                if self.outages.ended() {
+                if self.outages.ended(Monotonic::now()) {
                     log::info!("the mail sweeper reaches the database again");
                 }
                 more
@@ -156,23 +169,24 @@ impl Rounds {
         }
     }
 
-    async fn look_at_the_switch(&self) -> Result<(), StoreError> {
+    async fn look_at_the_switch(&mut self) -> Result<(), StoreError> {
         let paused = is_paused(&self.parts.database).await?;
-        let changed = self.pause.send_if_modified(|now| std::mem::replace(now, paused) != paused);
-        if changed {
+        self.pause.send_if_modified(|now| std::mem::replace(now, paused) != paused);
+        if self.seen.replace(paused).unwrap_or(false) != paused {
             log::warn!("mail is {}", if paused { "paused: none is sent until it is resumed" } else { "resumed" });
         }
         Ok(())
     }
 
     /// How long the oldest due mail of each priority has waited.
-    async fn measure(&self, now: Instant) -> Result<(), StoreError> {
-        let mut ages = [Duration::ZERO; 4];
-        for (age, priority) in ages.iter_mut().zip(Priority::ALL) {
-            let oldest = oldest_due(&self.parts.database, priority.number(), now).await?;
-            *age = oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
+    async fn measure(&mut self, now: Instant) -> Result<(), StoreError> {
+        if self.measured.is_some_and(|last| last.elapsed() < ROUND / 2) {
+            return Ok(());
         }
-        self.parts.counters.set_ages(ages);
+        let oldest = oldest_due(&self.parts.database, now).await?;
+        let age = |oldest: Option<Instant>| oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
+        self.parts.counters.set_ages(oldest.map(age));
+        self.measured = Some(Monotonic::now());
         Ok(())
     }
 
@@ -210,21 +224,18 @@ impl Outages {
         !std::mem::replace(&mut self.lasts, true)
     }
 
-    /// A round went through; whether it ended an outage.
-    fn ended(&mut self) -> bool {
-        std::mem::take(&mut self.lasts)
+    /// A round went through at `now`; whether it ended an outage.
+    fn ended(&mut self, now: Monotonic) -> bool {
+        let ended = std::mem::take(&mut self.lasts);
+        if ended {
+            self.reclaim_from = Some(now + AFTER_OUTAGE);
+        }
+        ended
     }
 
     /// Whether a round at `now` may take leases back.
-    fn may_reclaim(&mut self, now: Monotonic) -> bool {
-        if !self.lasts && self.reclaim_from.is_none() {
-            return true;
-        }
-        if now < *self.reclaim_from.get_or_insert(now + AFTER_OUTAGE) {
-            return false;
-        }
-        self.reclaim_from = None;
-        true
+    fn may_reclaim(&self, now: Monotonic) -> bool {
+        !self.lasts && self.reclaim_from.is_none_or(|from| now >= from)
     }
 }
 
@@ -236,8 +247,8 @@ async fn is_paused(database: &Database) -> Result<bool, StoreError> {
     read!(database, switches::is_on(crate::store::MAIL_PAUSED))
 }
 
-async fn oldest_due(database: &Database, priority: i16, now: Instant) -> Result<Option<Instant>, StoreError> {
-    read!(database, outbox::oldest_due(priority, now))
+async fn oldest_due(database: &Database, now: Instant) -> Result<[Option<Instant>; 4], StoreError> {
+    read!(database, outbox::oldest_due(now))
 }
 
 #[cfg(test)]
@@ -249,14 +260,13 @@ mod tests {
         let (mut outages, start) = (Outages::default(), Monotonic::now());
         assert!(outages.may_reclaim(start));
         assert!(outages.began() && !outages.began());
-        // The first round that goes through, and those after it.
-        assert!(!outages.may_reclaim(start));
-        assert!(outages.ended() && !outages.ended());
+        assert!(!outages.may_reclaim(start), "the first round that goes through");
+        assert!(outages.ended(start) && !outages.ended(start));
         assert!(!outages.may_reclaim(start + AFTER_OUTAGE / 2));
-        assert!(outages.may_reclaim(start + AFTER_OUTAGE));
         assert!(outages.may_reclaim(start + AFTER_OUTAGE));
         // One that comes back for a moment only starts over.
         outages.began();
+        outages.ended(start + AFTER_OUTAGE);
         assert!(!outages.may_reclaim(start + AFTER_OUTAGE));
         outages.began();
         assert!(!outages.may_reclaim(start + AFTER_OUTAGE * 3));

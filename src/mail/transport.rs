@@ -45,8 +45,8 @@ pub enum Outcome {
         permanent: bool,
         /// What it said.
         reply: String,
-        /// The server said for good that there is no such mailbox: no other mail can reach this recipient, either.
-        mailbox: bool,
+        /// What that says of the recipient's mailbox.
+        mailbox: Mailbox,
     },
     /// No relay could be opened, or all are being left alone after failures. Nothing was begun for this mail: the attempt
     /// is not its fault.
@@ -65,6 +65,19 @@ pub enum Outcome {
     },
     /// The mail expired before a server was ready for it. Nothing was sent.
     Expired,
+    /// The row had ceased to be the sender's before a server was ready for the message. Nothing was sent.
+    Lost,
+}
+
+/// What a refusal says of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mailbox {
+    /// Nothing: the refusal is for now, or about something else.
+    Unknown,
+    /// Most likely there is none; the server gave only a code that some also use for other things.
+    Doubtful,
+    /// There is none.
+    Gone,
 }
 
 /// How a relay has been doing since the start.
@@ -182,6 +195,13 @@ impl Transport {
                 Outcome::Delivered { reply: "kept for /dev/mail".to_owned() }
             }
         }
+    }
+
+    /// Sends a mail that is in no outbox, once: to see whether it arrives, and how it looks there. `mail` is its row.
+    pub async fn send_once(&self, mail: &Mail, recipient: &EmailAddress, rendered: &Rendered) -> Outcome {
+        let outcome = self.send(&Outgoing { mail, recipient, rendered }, &Progress::default()).await;
+        self.close().await;
+        outcome
     }
 
     /// Closes connections that have been idle for long.

@@ -24,9 +24,11 @@ mod job;
 mod settle;
 mod verdict;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -40,11 +42,14 @@ use self::job::Job;
 use self::settle::Ended;
 use self::verdict::Verdict;
 use super::queue::Lane;
+use super::transport::Mailbox;
 use super::{Counters, Queue, Renderer, Sweeper, Transport};
 use crate::domain::{Clock, Entropy};
 use crate::settings;
 use crate::store::{Database, Mail};
 
+/// The pause before a task that panicked is started again.
+const BREATH: Duration = Duration::from_secs(1);
 /// How long a fetcher may take to end, at least.
 const LAST_POP: Duration = Duration::from_secs(4);
 /// How long sends that were broken off may take to release their rows.
@@ -129,16 +134,35 @@ impl Worker {
         });
         let mut fetchers = Vec::new();
         for &lane in Lane::ALL {
-            fetchers.push(tokio::spawn(fetch::from_this_process(Arc::clone(&shared), lane)));
-            if let Some(source) = shared.parts.queue.redis_source(lane) {
-                fetchers.push(tokio::spawn(fetch::from_redis(Arc::clone(&shared), source, lane)));
+            fetchers.push(supervised(&shared, move |shared| fetch::from_this_process(shared, lane)));
+            if shared.parts.queue.redis_source(lane).is_some() {
+                fetchers.push(supervised(&shared, move |shared| fetch::from_redis(shared, lane)));
             }
         }
-        let dispatcher = tokio::spawn(dispatch::run(Arc::clone(&shared)));
-        let clerks =
-            [tokio::spawn(hold::keep(Arc::clone(&shared))), tokio::spawn(settle::run(Arc::clone(&shared), to_settle))];
+        let dispatcher = supervised(&shared, dispatch::run);
+        let to_settle = Arc::new(tokio::sync::Mutex::new(to_settle));
+        let clerks = [
+            supervised(&shared, hold::keep),
+            supervised(&shared, move |shared| settle::run(shared, Arc::clone(&to_settle))),
+        ];
         WorkerHandle { shared, sweeper: Some(sweeper), fetchers, dispatcher, clerks }
     }
+}
+
+/// Runs a task of the worker. Should it panic, which is a defect, it is started again; the rows that it had in hand come back
+/// when their leases run out.
+fn supervised<F>(shared: &Arc<Shared>, task: impl Fn(Arc<Shared>) -> F + Send + 'static) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send,
+{
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        while AssertUnwindSafe(task(Arc::clone(&shared))).catch_unwind().await.is_err() {
+            log::error!("a task of the mail worker has panicked, and is started again");
+            shared.holds.forget();
+            tokio::time::sleep(BREATH).await;
+        }
+    })
 }
 
 impl WorkerHandle {
@@ -182,7 +206,7 @@ impl Shared {
     /// Hands an attempt's end to the settler.
     fn ended(&self, mail: Mail, hold: &Arc<Hold>, verdict: Verdict, took: Duration) {
         let reply = if let Verdict::Sent { reply } = &verdict { reply.clone() } else { String::new() };
-        let no_mailbox = matches!(verdict, Verdict::Dead { mailbox: true, .. });
+        let mailbox = if let Verdict::Dead { mailbox, .. } = &verdict { *mailbox } else { Mailbox::Unknown };
         let Some(end) = verdict::decide(self, &mail, verdict) else {
             self.parts.counters.abandoned(1);
             log::warn!("gave up an attempt at mail {}: its lease had run out", mail.id);
@@ -191,7 +215,7 @@ impl Shared {
             return;
         };
         // Fails only when the settler is gone, and then the lease brings the mail back.
-        let _ = self.ended.send(Ended { mail, hold: Arc::clone(hold), end, reply, no_mailbox, took });
+        let _ = self.ended.send(Ended { mail, hold: Arc::clone(hold), end, reply, mailbox, took });
     }
 
     /// Waits until no mail is held, at most `patience`; whether that is so.
@@ -228,8 +252,10 @@ impl Shared {
     /// Waits until mails may be taken.
     async fn may_take(&self) {
         while !self.takes() {
-            // Fails only when the sweeper is gone, which ends with the worker.
-            let _ = self.paused.clone().wait_for(|paused| !paused).await;
+            if self.paused.clone().wait_for(|paused| !paused).await.is_err() {
+                // The sweeper is gone, and the worker with it.
+                std::future::pending::<()>().await;
+            }
             self.parts.transport.ready().await;
         }
     }

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::cli::{Cli, Failure, say};
 use crate::domain::{KeyRing, Language, MailKind};
 use crate::mail::{Rendered, Renderer};
+use crate::settings::Settings;
 use crate::templates::Templates;
 
 /// What examples have their codes and links from: nobody's real ones.
@@ -37,11 +38,11 @@ enum Format {
     All,
 }
 
-fn kind(text: &str) -> Result<MailKind, String> {
+pub(super) fn kind(text: &str) -> Result<MailKind, String> {
     text.parse().map_err(|_| one_of(MailKind::ALL.iter().map(|kind| kind.as_str())))
 }
 
-fn language(text: &str) -> Result<Language, String> {
+pub(super) fn language(text: &str) -> Result<Language, String> {
     text.parse().map_err(|_| one_of(Language::ALL.iter().map(|language| language.as_str())))
 }
 
@@ -49,15 +50,22 @@ fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
     format!("must be one of {}", known.collect::<Vec<_>>().join(", "))
 }
 
-/// Prints the example.
-pub(in crate::cli) fn print(cli: &Cli, preview: &Preview) -> Result<(), Failure> {
-    let settings = cli.settings(false)?;
-    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+/// What makes examples, with the templates and texts in force.
+pub(super) fn renderer(settings: &Settings) -> Result<Renderer, Failure> {
     let templates = Templates::load(settings.templates.dir.as_deref()).map_err(|error| failed(&error))?;
     let keys = Arc::new(KeyRing::new(SECRET, &[]).map_err(|error| failed(&error))?);
-    let renderer = Renderer::new(templates, &settings.auth.product_name, &settings.server.public_url, keys);
-    let example = renderer.map_err(|error| failed(&error))?.sample(preview.kind, preview.locale);
-    let Rendered { subject, text, html, .. } = example.map_err(|error| failed(&error))?;
+    Renderer::new(templates, &settings.auth.product_name, &settings.server.public_url, keys)
+        .map_err(|error| failed(&error))
+}
+
+pub(super) fn failed(error: &dyn std::fmt::Display) -> Failure {
+    Failure::Failed(error.to_string())
+}
+
+/// Prints the example.
+pub(in crate::cli) fn print(cli: &Cli, preview: &Preview) -> Result<(), Failure> {
+    let example = renderer(&cli.settings(false)?)?.sample(preview.kind, preview.locale);
+    let (_, Rendered { subject, text, html, .. }) = example.map_err(|error| failed(&error))?;
     let shown = if cli.json {
         serde_json::json!({ "subject": subject, "text": text, "html": html }).to_string()
     } else {

@@ -10,8 +10,8 @@
 //!
 //! A failure is a conversation that could not be opened, or broke: connect, TLS, greeting, password, a hang. A relay that
 //! refuses a mail is well. Where a mail had been begun, the fault may be its recipient's domain's, whose server the relay asks
-//! first, say: such failures count in a row only if they are about different domains, and a probe that takes long does
-//! not keep another mail from being one. While it is open, mails go to the relays after it, and none of them pays for its deadlines; as
+//! first, say: such failures count in a row only if they are about different domains or very many, and a probe that takes
+//! long does not keep another mail from being one. While it is open, mails go to the relays after it, and none of them pays for its deadlines; as
 //! soon as the probe gets through it is preferred again. A probe that is dropped on the way leaves its turn to the next.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,8 @@ use crate::domain::Entropy;
 
 /// Failures in a row that open the breaker.
 const PATIENCE: u32 = 3;
+/// The same, when all of them are about one recipient domain.
+const PATIENCE_WITH_ONE: u32 = 10;
 /// How long one probe keeps other mails from probing.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a relay is left alone at first, and at most.
@@ -40,8 +42,9 @@ pub(super) struct Breaker {
 
 struct State {
     phase: Phase,
-    /// The recipient domain that the last failure was about.
+    /// The recipient domain that the last failure was about, and how many in a row were.
     domain: Option<Box<str>>,
+    about_it: u32,
     tally: Tally,
 }
 
@@ -76,7 +79,7 @@ pub(super) struct Pass<'a> {
 impl Breaker {
     /// A closed breaker. `changed` may be shared by several.
     pub(super) fn new(entropy: Entropy, changed: Arc<Notify>) -> Self {
-        let state = State { phase: Phase::Closed { failures: 0 }, domain: None, tally: Tally::default() };
+        let state = State { phase: Phase::Closed { failures: 0 }, domain: None, about_it: 0, tally: Tally::default() };
         Self { state: Mutex::new(state), entropy, changed }
     }
 
@@ -140,11 +143,13 @@ impl Pass<'_> {
     pub(super) fn failed(mut self, now: Instant, why: &str, about: Option<&str>) {
         let mut state = self.breaker.state();
         let again = about.is_some() && state.domain.as_deref() == about;
+        state.about_it = if again { state.about_it + 1 } else { 1 };
         state.domain = about.map(Into::into);
         state.tally.failures += 1;
         state.tally.last_failure = Some(why.to_owned());
         state.phase = match state.phase {
-            phase @ Phase::Closed { .. } if again => phase,
+            phase @ Phase::Closed { .. } if again && state.about_it < PATIENCE_WITH_ONE => phase,
+            Phase::Closed { .. } if again => self.breaker.opened(now, FIRST_WAIT),
             Phase::Closed { failures } if failures + 1 >= PATIENCE => self.breaker.opened(now, FIRST_WAIT),
             Phase::Closed { failures } => Phase::Closed { failures: failures + 1 },
             Phase::HalfOpen { wait, .. } if self.probe => self.breaker.opened(now, (wait * 2).min(LONGEST_WAIT)),
@@ -255,12 +260,18 @@ mod tests {
     fn failures_about_one_domain_do_not_open_it() {
         let bench = Bench::new();
         let fail = |domain| bench.pass().unwrap().failed(bench.now, "it hangs", Some(domain));
-        (0..9).for_each(|_| fail("a.example"));
+        (0..5).for_each(|_| fail("a.example"));
         assert!(!bench.breaker.is_open());
         fail("b.example");
         assert!(!bench.breaker.is_open());
         fail("a.example");
         assert!(bench.breaker.is_open());
+
+        let bench = Bench::new();
+        (1..PATIENCE_WITH_ONE).for_each(|_| bench.pass().unwrap().failed(bench.now, "it hangs", Some("a.example")));
+        assert!(!bench.breaker.is_open());
+        bench.pass().unwrap().failed(bench.now, "it hangs", Some("a.example"));
+        assert!(bench.breaker.is_open(), "there may be no other domain");
     }
 
     #[test]

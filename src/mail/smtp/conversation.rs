@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::pool::Connection;
 use super::reply::{self, Fault};
 use crate::mail::message::Envelope;
-use crate::mail::transport::{Outcome, Progress};
+use crate::mail::transport::{Mailbox, Outcome, Progress};
 
 /// A relay may take this many times longer over the final dot than over a command: giving up there costs a repeat
 /// (RFC 5321, 4.5.3.2.6).
@@ -37,14 +37,18 @@ pub(super) enum Talk {
     /// With a 421 before the final dot: the relay closes this connection.
     Closing(String),
     /// By a fault of the wire before the final dot.
-    Broken(String),
+    Broken {
+        error: String,
+        /// Whether the relay had heard who the mail is for, whose fault it then may be.
+        about_recipient: bool,
+    },
 }
 
 impl From<Fault> for Talk {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Reply { code: 421, text, .. } => Self::Closing(text),
-            Fault::Wire(error) => Self::Broken(error),
+            Fault::Wire(error) => Self::Broken { error, about_recipient: true },
             fault @ Fault::Reply { .. } => Self::Over(fault.into_refusal()),
         }
     }
@@ -81,15 +85,12 @@ impl<'a> Conversation<'a> {
     ) -> Talk {
         let Some(parameters) = self.parameters(envelope) else {
             let reply = "the relay takes no addresses with letters beyond ASCII (it offers no SMTPUTF8)".to_owned();
-            return Talk::Over(Outcome::Refused { permanent: true, reply, mailbox: false });
+            return Talk::Over(Outcome::Refused { permanent: true, reply, mailbox: Mailbox::Unknown });
         };
         let mail = Mail::new(Some(envelope.from.clone()), parameters);
         let rcpt = Rcpt::new(envelope.to.clone(), Vec::new());
-        let begun = if self.pipelining {
-            self.at_once(&mail, &rcpt).await
-        } else {
-            self.one_by_one(&mail, &rcpt).await.map_err(Talk::from)
-        };
+        let begun =
+            if self.pipelining { self.at_once(&mail, &rcpt).await } else { self.one_by_one(&mail, &rcpt).await };
         if let Err(talk) = begun {
             return talk;
         }
@@ -120,14 +121,18 @@ impl<'a> Conversation<'a> {
         Some(parameters)
     }
 
-    async fn one_by_one(&mut self, mail: &Mail, rcpt: &Rcpt) -> Result<(), Fault> {
-        self.command("MAIL FROM", mail).await?;
+    async fn one_by_one(&mut self, mail: &Mail, rcpt: &Rcpt) -> Result<(), Talk> {
+        self.command("MAIL FROM", mail).await.map_err(about_the_sender)?;
         self.command("RCPT TO", rcpt).await.map_err(Fault::about_the_recipient)?;
-        self.command("DATA", Data).await.and_then(|response| reply::go_ahead(&response))
+        self.command("DATA", Data).await.and_then(|response| reply::go_ahead(&response))?;
+        Ok(())
     }
 
     async fn at_once(&mut self, mail: &Mail, rcpt: &Rcpt) -> Result<(), Talk> {
-        let sender = refusal(self.command("MAIL FROM", format!("{mail}{rcpt}{Data}")).await)?;
+        let sender = match self.command("MAIL FROM", format!("{mail}{rcpt}{Data}")).await {
+            Err(fault @ Fault::Wire(_)) => return Err(about_the_sender(fault)),
+            answer => refusal(answer)?,
+        };
         let recipient = refusal(self.answer("RCPT TO").await.map_err(Fault::about_the_recipient))?;
         let data = self.answer("DATA").await.and_then(|response| reply::go_ahead(&response));
         match (sender.or(recipient), data) {
@@ -203,6 +208,14 @@ impl<'a> Conversation<'a> {
             Ok(answer) => answer.map_err(|error| Fault::of(&error)),
             Err(_) => Err(Fault::Wire(format!("no answer to {name} within {:?}", self.limit))),
         }
+    }
+}
+
+/// How a conversation ends in which the relay has not answered to MAIL: that is nobody's fault but its own.
+fn about_the_sender(fault: Fault) -> Talk {
+    match fault {
+        Fault::Wire(error) => Talk::Broken { error, about_recipient: false },
+        fault @ Fault::Reply { .. } => fault.into(),
     }
 }
 

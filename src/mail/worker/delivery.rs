@@ -11,8 +11,11 @@ use super::{Phase, Shared};
 use crate::mail::transport::{Outcome, Outgoing, Progress};
 use crate::store::Mail;
 
-/// Makes one attempt at a claimed mail, and hands on what came of it.
-pub(super) async fn run(shared: &Shared, job: Job) {
+/// The longest reply that is kept, in characters.
+const REPLY_LENGTH: usize = 400;
+
+/// Makes one attempt at a claimed mail, and hands on what came of it; whether a relay has answered to it.
+pub(super) async fn run(shared: &Shared, job: Job) -> bool {
     let begun = Monotonic::now();
     let Job { mail, hold, letter } = job;
     let verdict = match letter {
@@ -29,7 +32,9 @@ pub(super) async fn run(shared: &Shared, job: Job) {
         }
         Err(verdict) => verdict,
     };
+    let answered = matches!(verdict, Verdict::Sent { .. } | Verdict::Dead { .. } | Verdict::Failed { .. });
     shared.ended(mail, &hold, verdict, begun.elapsed());
+    answered
 }
 
 /// Returns when a shutdown breaks off what it can, and this can be.
@@ -50,7 +55,7 @@ async fn attempt(shared: &Shared, mail: &Mail, letter: &Letter, progress: &Progr
         return Verdict::Expired;
     }
     let outgoing = Outgoing { mail, recipient: &letter.recipient, rendered: &rendered };
-    let clean = |text: &str| rendered.without_secrets(text);
+    let clean = |text: &str| rendered.without_secrets(text).chars().take(REPLY_LENGTH).collect::<String>();
     match parts.transport.send(&outgoing, progress).await {
         Outcome::Delivered { reply } => Verdict::Sent { reply: clean(&reply) },
         Outcome::Refused { permanent: true, reply, mailbox } => Verdict::Dead { error: clean(&reply), mailbox },
@@ -61,5 +66,6 @@ async fn attempt(shared: &Shared, mail: &Mail, letter: &Letter, progress: &Progr
             Verdict::Failed { error: clean(&format!("{error}, after the final dot: it may have arrived")) }
         }
         Outcome::Expired => Verdict::Expired,
+        Outcome::Lost => Verdict::Lost,
     }
 }

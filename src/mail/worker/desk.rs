@@ -14,11 +14,13 @@ use crate::domain::Priority;
 use crate::mail::queue::Lane;
 
 /// Mails of one lane that may lie here, however fast they go out.
-const MOST_WAITING: usize = 256;
+const MOST_WAITING: usize = 512;
 /// Mails that may be claimed and not settled. More are only there while the database is slow to hear what became of them.
 const MOST_HELD: usize = 2048;
 /// The stretch of time whose mails may lie here.
 const STRETCH: Duration = Duration::from_millis(100);
+/// Mails for each slot that may lie here, however slowly they go out: a claim takes its time, too.
+const LEAST_FOR_A_SLOT: usize = 2;
 /// Every so many picks, the least urgent mail comes first.
 const TURN_OF_THE_LAST: u32 = 16;
 
@@ -181,14 +183,14 @@ impl Desk {
 }
 
 impl State {
-    /// None until half of what may lie here is gone, so that claims are not made one by one.
+    /// None until a quarter of what may lie here is gone, so that claims are not made one by one.
     fn room(&mut self, lane: Lane, now: Monotonic) -> usize {
         let most = self.pace.most_waiting(now);
         let waiting = match lane {
             Lane::Urgent => self.waiting[0].len(),
             Lane::Others => self.waiting[1..].iter().map(VecDeque::len).sum(),
         };
-        if waiting * 2 > most { 0 } else { (most - waiting).min(MOST_HELD.saturating_sub(self.held)) }
+        if waiting * 4 > most * 3 { 0 } else { (most - waiting).min(MOST_HELD.saturating_sub(self.held)) }
     }
 }
 
@@ -202,7 +204,7 @@ struct Pace {
 
 impl Pace {
     fn new(slots: usize) -> Self {
-        Self { least: slots.clamp(1, MOST_WAITING), began: Monotonic::now(), last: 0, present: 0 }
+        Self { least: (slots * LEAST_FOR_A_SLOT).clamp(1, MOST_WAITING), began: Monotonic::now(), last: 0, present: 0 }
     }
 
     fn count(&mut self, count: usize, now: Monotonic) {
@@ -236,11 +238,11 @@ mod tests {
     fn as_many_mails_wait_as_go_out_in_a_tenth_of_a_second() {
         let start = Monotonic::now();
         let mut pace = Pace { began: start, ..Pace::new(8) };
-        assert_eq!(pace.most_waiting(start), 8, "at first, one for each slot");
+        assert_eq!(pace.most_waiting(start), 16, "at first, two for each slot");
         pace.count(100, start + STRETCH / 2);
         assert_eq!(pace.most_waiting(start + STRETCH / 2), 100);
         assert_eq!(pace.most_waiting(start + STRETCH), 100, "the stretch before");
-        assert_eq!(pace.most_waiting(start + STRETCH * 3), 8, "long ago");
+        assert_eq!(pace.most_waiting(start + STRETCH * 3), 16, "long ago");
         pace.count(9000, start + STRETCH * 3);
         assert_eq!(pace.most_waiting(start + STRETCH * 3), MOST_WAITING);
     }

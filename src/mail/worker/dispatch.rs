@@ -28,6 +28,8 @@ pub(super) struct Slots {
     /// Those that are kept for urgent mails while sends take long.
     kept: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    /// A quarter of them, and at least one.
+    quarter: usize,
     /// How long sends take: a moving average, in microseconds.
     average: AtomicU64,
 }
@@ -37,12 +39,18 @@ impl Slots {
     pub(super) fn new(workers: usize) -> Self {
         let of = |permits: usize| Arc::new(Semaphore::new(permits));
         let kept = workers / 4;
-        Self { common: of(workers - kept), kept: of(kept), slow: of(workers), average: AtomicU64::new(0) }
+        let (common, slow, average) = (of(workers - kept), of(workers), AtomicU64::new(0));
+        Self { common, kept: of(kept), slow, quarter: kept.max(1), average }
     }
 
     /// Free slots.
     pub(super) fn free(&self) -> usize {
         self.common.available_permits() + self.kept.available_permits()
+    }
+
+    /// Whether the last quarter of the slots is in use.
+    fn are_scarce(&self) -> bool {
+        self.free() < self.quarter
     }
 
     fn is_quick(&self) -> bool {
@@ -104,7 +112,7 @@ async fn next(shared: &Shared) -> Option<(OwnedSemaphorePermit, Job)> {
 
 fn start(shared: &Arc<Shared>, slot: OwnedSemaphorePermit, job: Job) {
     let domain = job.letter.as_ref().map_or("", |letter| letter.recipient.domain());
-    let Some(turn) = shared.domains.begin(domain, Monotonic::now()) else {
+    let Some(turn) = shared.domains.begin(domain, shared.slots.are_scarce(), Monotonic::now()) else {
         let wait = shared.parts.entropy.jitter(DEFERRAL);
         shared.end(job.mail, &job.hold, Verdict::NotBegun { wait, error: None });
         return;
@@ -118,9 +126,13 @@ fn start(shared: &Arc<Shared>, slot: OwnedSemaphorePermit, job: Job) {
 async fn send(shared: Arc<Shared>, slot: OwnedSemaphorePermit, turn: Turn, job: Job) {
     let begun = Monotonic::now();
     let mut sending = std::pin::pin!(delivery::run(&shared, job));
-    let quickly = tokio::time::timeout(SLOW, &mut sending).await.is_ok();
-    shared.slots.took(begun.elapsed());
-    if !quickly {
+    let answered = if let Ok(answered) = tokio::time::timeout(SLOW, &mut sending).await {
+        if answered {
+            shared.slots.took(begun.elapsed());
+        }
+        answered
+    } else {
+        shared.slots.took(SLOW);
         turn.is_slow(Monotonic::now());
         let place = Arc::clone(&shared.slots.slow).try_acquire_owned();
         // Where the slow lane is full, too, the slot stays taken.
@@ -131,9 +143,11 @@ async fn send(shared: Arc<Shared>, slot: OwnedSemaphorePermit, turn: Turn, job: 
             }
             Err(_) => slot,
         };
-        sending.await;
+        sending.await
+    };
+    if answered {
+        turn.end(Monotonic::now());
     }
-    turn.end(Monotonic::now());
 }
 
 /// Gives back what was claimed and not begun.

@@ -1,9 +1,9 @@
 //! Keeps slow recipient domains from taking every slot.
 //!
 //! A domain may have any number of sends in flight as long as they go through. One that has had a send take longer than
-//! [`SLOW`] is slow, and has no more than its share in flight until a send goes through quickly again; its other mails
-//! go back to the outbox for a moment. The sends that made it a slow one have left their slots for the slow lane by then
-//! (see `dispatch`), so the slots are there for everybody else.
+//! [`SLOW`] is slow until a send goes through quickly again: once it has its share in flight, it gets none of the last
+//! free slots, and its mails go back to the outbox for a moment. The sends that made it a slow one have left their slots
+//! for the slow lane by then (see `dispatch`), so slots are there for everybody else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,8 +41,8 @@ impl Domains {
         Arc::new(Self { share: (slots / 4).max(1), loads: Mutex::default() })
     }
 
-    /// Begins a send; `None` when the domain is slow and has its share.
-    pub(super) fn begin(self: &Arc<Self>, domain: &str, now: Monotonic) -> Option<Turn> {
+    /// Begins a send; `None` when slots are `scarce`, and the domain is slow and has its share.
+    pub(super) fn begin(self: &Arc<Self>, domain: &str, scarce: bool, now: Monotonic) -> Option<Turn> {
         let mut loads = self.loads();
         if loads.len() > MANY {
             loads.retain(|_, load| load.in_flight > 0 || load.is_slow(now));
@@ -51,7 +51,7 @@ impl Domains {
             loads.insert(domain.into(), Load::default());
         }
         let load = loads.get_mut(domain)?;
-        if load.is_slow(now) && load.in_flight >= self.share {
+        if scarce && load.is_slow(now) && load.in_flight >= self.share {
             return None;
         }
         load.in_flight += 1;
@@ -78,7 +78,7 @@ impl Turn {
         }
     }
 
-    /// The send ended at `now`.
+    /// The relay answered to the send, at `now`.
     pub(super) fn end(self, now: Monotonic) {
         if now.saturating_duration_since(self.begun) < SLOW
             && let Some(load) = self.domains.loads().get_mut(&self.domain)
@@ -107,33 +107,35 @@ mod tests {
     #[test]
     fn a_slow_domain_keeps_to_its_share_until_it_is_quick_again() {
         let (domains, now) = (Domains::new(8), Monotonic::now());
-        let begin = |domain, at| domains.begin(domain, at);
+        let begin = |domain, at| domains.begin(domain, true, at);
         let mut held: Vec<Turn> = (0..8).filter_map(|_| begin("slow.example", now)).collect();
         assert_eq!(held.len(), 8, "as many as there are slots, at first");
         held[0].is_slow(now + SLOW);
         assert!(begin("slow.example", now + SLOW).is_none());
         assert!(begin("quick.example", now + SLOW).is_some());
+        assert!(domains.begin("slow.example", false, now + SLOW).is_some(), "there are slots for everybody");
         held.truncate(2);
         assert!(begin("slow.example", now + SLOW).is_none(), "two are its share");
         held.truncate(1);
         let second = begin("slow.example", now + SLOW).unwrap();
         assert!(begin("slow.example", now + SLOW).is_none());
         second.end(now + SLOW + SLOW / 2);
-        assert!(begin("slow.example", now + SLOW * 2).is_some_and(|turn| domains.begin(&turn.domain, now).is_some()));
+        held.extend(begin("slow.example", now + SLOW * 2));
+        assert!(begin("slow.example", now + SLOW * 2).is_some(), "it is quick again");
     }
 
     #[test]
     fn a_domain_is_forgotten_when_nothing_is_known_against_it() {
         let (domains, now) = (Domains::new(2), Monotonic::now());
-        domains.begin("a.example", now).unwrap().end(now);
+        domains.begin("a.example", true, now).unwrap().end(now);
         assert!(domains.loads().is_empty());
-        let slow = domains.begin("b.example", now).unwrap();
+        let slow = domains.begin("b.example", true, now).unwrap();
         slow.is_slow(now + SLOW);
         slow.end(now + SLOW * 2);
         assert_eq!(domains.loads().len(), 1);
-        let held: Vec<_> = (0..=MANY).filter_map(|n| domains.begin(&format!("{n}.example"), now)).collect();
+        let held: Vec<_> = (0..=MANY).filter_map(|n| domains.begin(&format!("{n}.example"), true, now)).collect();
         assert_eq!(held.len(), MANY + 1);
-        drop(domains.begin("c.example", now + SLOW + MEMORY));
+        drop(domains.begin("c.example", true, now + SLOW + MEMORY));
         assert!(!domains.loads().contains_key("b.example"));
     }
 }

@@ -16,12 +16,13 @@ use super::{Phase, Shared, dispatch};
 use crate::domain::clock::span;
 use crate::domain::{ChallengeId, EmailAddress, Instant, MailId};
 use crate::mail::facts::{self, Facts, Need};
-use crate::mail::queue::{Entry, Lane, RedisSource};
+use crate::mail::queue::{Entry, Lane};
 use crate::mail::render::Renderer;
+use crate::mail::transport::Mailbox;
 use crate::store::{Challenge, Database, Mail, StoreError, Suppression, read, update};
 
 /// How long the database may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(6);
 /// How long a fetcher leaves a server alone that has failed.
 const PAUSE: Duration = Duration::from_millis(500);
 /// What instances may disagree about the time by: a row that another one has just made is due here, too.
@@ -47,7 +48,8 @@ pub(super) async fn from_this_process(shared: Arc<Shared>, lane: Lane) {
 }
 
 /// Fetches from Redis until the worker stops.
-pub(super) async fn from_redis(shared: Arc<Shared>, mut source: RedisSource, lane: Lane) {
+pub(super) async fn from_redis(shared: Arc<Shared>, lane: Lane) {
+    let Some(mut source) = shared.parts.queue.redis_source(lane) else { return };
     let mut changes = source.redis().changes();
     loop {
         tokio::select! {
@@ -159,7 +161,7 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
         }
     }
     shared.desk.put(ready);
-    if shared.is_stopping() {
+    if shared.is_stopping() || *shared.paused.borrow() {
         // The dispatcher may have cleared the desk already.
         dispatch::give_back(shared);
     }
@@ -176,13 +178,16 @@ async fn complete(
     if let Some(suppression) = suppressed.get(letter.recipient.key()) {
         let (reason, until) = (suppression.reason, suppression.until.format("%Y-%m-%d %H:%M UTC"));
         let error = format!("not sent: the mailbox is suppressed until {until} ({reason}: {})", suppression.detail);
-        return Err(Verdict::Dead { error, mailbox: false });
+        return Err(Verdict::Dead { error, mailbox: Mailbox::Unknown });
     }
     let facts = match Facts::needed(&letter.content) {
         Need::Nothing => Ok(Some(Facts::None)),
         Need::Challenge(id) => Ok(Facts::of_challenge(challenges.get(&id).cloned(), now)),
         // There is one for each admin at most, every few minutes.
-        Need::Applicants { .. } => facts::load(&shared.parts.database, &letter.content, now).await,
+        Need::Applicants { .. } => {
+            let loading = timeout(ANSWER, facts::load(&shared.parts.database, &letter.content, now)).await;
+            loading.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))
+        }
     };
     match facts {
         Ok(Some(facts)) => Ok(Letter { facts, ..letter }),

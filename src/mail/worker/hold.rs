@@ -14,6 +14,9 @@ use crate::domain::{Instant, MailId};
 use crate::mail::transport::Progress;
 use crate::store::{Database, Mail, StoreError, update};
 
+/// The pause after a renewal that the database has not heard.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// One claimed row.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -76,6 +79,11 @@ impl Holds {
         }
     }
 
+    /// Renews nothing any more that is held now.
+    pub(super) fn forget(&self) {
+        self.holds().clear();
+    }
+
     fn all(&self) -> Vec<Arc<Hold>> {
         self.holds().values().cloned().collect()
     }
@@ -90,21 +98,24 @@ impl Holds {
 /// shutdown leaves none.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let lease = shared.parts.settings.lease;
+    let mut pause = lease / 3;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(lease / 3) => {}
+            () = tokio::time::sleep(pause) => {}
             () = shared.finished() => return,
         }
         let holds = shared.holds.all();
-        if !holds.is_empty() {
-            renew(&shared, &holds, lease).await;
-        }
+        let heard = holds.is_empty() || renew(&shared, &holds, lease).await;
+        pause = if heard { lease / 3 } else { AGAIN.min(lease / 3) };
     }
 }
 
-async fn renew(shared: &Shared, holds: &[Arc<Hold>], lease: Duration) {
+/// Renews what is still ours; whether the database was heard.
+async fn renew(shared: &Shared, holds: &[Arc<Hold>], lease: Duration) -> bool {
     let clock = &shared.parts.clock;
-    let held: Vec<(MailId, i64)> = holds.iter().map(|hold| (hold.id, hold.fence)).collect();
+    let mut held: Vec<(MailId, i64)> = holds.iter().map(|hold| (hold.id, hold.fence)).collect();
+    // In the order in which all lock them, so that no two wait for each other.
+    held.sort_unstable();
     let until = clock.now() + span(lease);
     let renewed = timeout(lease / 3, renew_all(&shared.parts.database, &held, until)).await;
     match renewed.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
@@ -117,11 +128,13 @@ async fn renew(shared: &Shared, holds: &[Arc<Hold>], lease: Duration) {
                     hold.lose();
                 }
             }
+            true
         }
         Err(error) => {
             log::debug!("the leases of {} mails could not be renewed: {error}", holds.len());
             let now = clock.now();
             holds.iter().filter(|hold| !hold.progress.is_held(now)).for_each(|hold| hold.lose());
+            false
         }
     }
 }

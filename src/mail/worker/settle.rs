@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -11,6 +12,7 @@ use super::Shared;
 use super::hold::Hold;
 use crate::domain::clock::span;
 use crate::domain::{EmailAddress, Instant, MailId, MailStatus, SuppressionReason};
+use crate::mail::transport::Mailbox;
 use crate::store::{Database, Mail, MailEnd, StoreError, Suppression, update};
 
 /// Mails settled in one statement.
@@ -19,7 +21,11 @@ const MOST: usize = 512;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long the database may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(6);
+/// How often it is told that the database is away.
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+/// A mailbox that may not exist is suppressed for so much shorter than one that does not.
+const DOUBT: u32 = 24;
 
 /// A mail whose attempt ended.
 pub(super) struct Ended {
@@ -28,13 +34,14 @@ pub(super) struct Ended {
     pub(super) end: MailEnd,
     /// What the server said that took the mail.
     pub(super) reply: String,
-    /// Whether a server has said that there is no such mailbox.
-    pub(super) no_mailbox: bool,
+    /// What a server has said of the mailbox.
+    pub(super) mailbox: Mailbox,
     pub(super) took: Duration,
 }
 
 /// Settles what comes in, until a shutdown leaves nothing to come. The fence makes a repeat harmless, however late.
-pub(super) async fn run(shared: Arc<Shared>, mut ended: UnboundedReceiver<Ended>) {
+pub(super) async fn run(shared: Arc<Shared>, ended: Arc<Mutex<UnboundedReceiver<Ended>>>) {
+    let mut ended = ended.lock().await;
     let mut batch = Vec::with_capacity(MOST);
     loop {
         tokio::select! {
@@ -42,7 +49,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut ended: UnboundedReceiver<Ended>
             _ = ended.recv_many(&mut batch, MOST) => {}
             () = shared.finished() => return,
         }
+        // In the order in which all lock them, so that no two wait for each other.
+        batch.sort_unstable_by_key(|one| one.mail.id);
         let ours = tell_until_heard(&shared, &batch).await;
+        suppress_gone(&shared, batch.iter().filter(|one| ours.contains(&one.mail.id)));
         for one in batch.drain(..) {
             shared.holds.let_go(&one.hold);
             report(&shared, &one, ours.contains(&one.mail.id));
@@ -51,18 +61,21 @@ pub(super) async fn run(shared: Arc<Shared>, mut ended: UnboundedReceiver<Ended>
     }
 }
 
+/// Tells the database of all ends, again and again while it is away; gives the ids of the rows that were still ours.
 async fn tell_until_heard(shared: &Shared, batch: &[Ended]) -> HashSet<MailId> {
     let ends: Vec<MailEnd> = batch.iter().map(|one| one.end.clone()).collect();
-    let bounces = bounces(shared, batch);
-    let mut wait = FIRST_WAIT;
+    let (mut wait, mut complained) = (FIRST_WAIT, None::<Monotonic>);
     loop {
-        let telling = tell(&shared.parts.database, &ends, &bounces, shared.parts.clock.now());
-        let failure = match timeout(ANSWER, telling).await {
-            Ok(Ok(ours)) => return ours.into_iter().collect(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
+        let failure = match tell(shared, &ends).await {
+            Ok(ours) => return ours.into_iter().collect(),
+            Err(StoreError::Unavailable(error)) => error,
+            Err(error) => {
+                log::error!("{} ends of mails cannot be written together: {error}", ends.len());
+                return tell_one_by_one(shared, &ends).await;
+            }
         };
-        if wait == FIRST_WAIT {
+        if complained.is_none_or(|at| at.elapsed() > COMPLAIN_EVERY) {
+            complained = Some(Monotonic::now());
             log::warn!("the database does not hear what became of {} mail(s): {failure}", ends.len());
         }
         tokio::time::sleep(shared.parts.entropy.jitter(wait)).await;
@@ -70,38 +83,71 @@ async fn tell_until_heard(shared: &Shared, batch: &[Ended]) -> HashSet<MailId> {
     }
 }
 
-/// Suppressions of the mailboxes that do not exist.
-fn bounces(shared: &Shared, batch: &[Ended]) -> Vec<Suppression> {
-    let (now, span) = (shared.parts.clock.now(), span(shared.parts.settings.suppress_for));
-    let gone = batch.iter().filter(|one| one.no_mailbox && !span.is_zero());
-    gone.filter_map(|one| {
-        let email: EmailAddress = one.mail.recipient.parse().ok()?;
-        Some(Suppression {
-            email_key: email.key().to_owned(),
-            email,
-            reason: SuppressionReason::Bounce,
-            detail: one.end.error.clone().unwrap_or_default(),
-            created_at: now,
-            until: now + span,
-        })
-    })
-    .collect()
+/// One that cannot be written is left to its lease, and keeps no other back.
+async fn tell_one_by_one(shared: &Shared, ends: &[MailEnd]) -> HashSet<MailId> {
+    let mut ours = HashSet::new();
+    for end in ends {
+        match tell(shared, std::slice::from_ref(end)).await {
+            Ok(heard) => ours.extend(heard),
+            Err(error) => log::error!("the end of mail {} cannot be written: {error}", end.id),
+        }
+    }
+    ours
 }
 
-async fn tell(
-    database: &Database,
-    ends: &[MailEnd],
-    bounces: &[Suppression],
-    now: Instant,
-) -> Result<Vec<MailId>, StoreError> {
-    for bounce in bounces {
-        suppress(database, bounce).await?;
-    }
+async fn tell(shared: &Shared, ends: &[MailEnd]) -> Result<Vec<MailId>, StoreError> {
+    let settling = settle(&shared.parts.database, ends, shared.parts.clock.now());
+    let answer = timeout(ANSWER, settling).await;
+    answer.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))
+}
+
+async fn settle(database: &Database, ends: &[MailEnd], now: Instant) -> Result<Vec<MailId>, StoreError> {
     update!(database, dispatch::settle(ends, now))
 }
 
+/// Suppresses the mailboxes that relays said do not exist, beside the work.
+fn suppress_gone<'a>(shared: &Arc<Shared>, ended: impl Iterator<Item = &'a Ended>) {
+    let bounces: Vec<Suppression> = ended.filter_map(|one| bounce(shared, one)).collect();
+    if bounces.is_empty() {
+        return;
+    }
+    let database = shared.parts.database.clone();
+    tokio::spawn(async move {
+        for bounce in &bounces {
+            if let Err(error) = suppress(&database, bounce).await {
+                log::warn!("a mailbox that does not exist could not be suppressed: {error}");
+            }
+        }
+    });
+}
+
+fn bounce(shared: &Shared, one: &Ended) -> Option<Suppression> {
+    let lasts = match one.mailbox {
+        Mailbox::Unknown => return None,
+        Mailbox::Doubtful => shared.parts.settings.suppress_for / DOUBT,
+        Mailbox::Gone => shared.parts.settings.suppress_for,
+    };
+    let email: EmailAddress = one.mail.recipient.parse().ok()?;
+    // A server that tells capitals apart has refused another spelling than the one that the key stands for.
+    if lasts.is_zero() || email.as_str() != email.key() {
+        return None;
+    }
+    let (now, detail) = (shared.parts.clock.now(), one.end.error.clone().unwrap_or_default());
+    let email_key = email.key().to_owned();
+    let (reason, until) = (SuppressionReason::Bounce, now + span(lasts));
+    Some(Suppression { email_key, email, reason, detail, created_at: now, until })
+}
+
 async fn suppress(database: &Database, bounce: &Suppression) -> Result<(), StoreError> {
-    update!(database, suppressions::put(bounce))
+    update!(database, suppressions::put_unless_longer(bounce))
+}
+
+/// An address as `EmailAddress` shows itself in logs, whatever is in it.
+fn masked(recipient: &str) -> String {
+    match (recipient.chars().next(), recipient.rsplit_once('@')) {
+        (Some(first), Some((_, domain))) => format!("{first}…@{domain}"),
+        _ => "unreadable".to_owned(),
+    }
 }
 
 /// Counts and logs. A log line has the server's words, but the recipient's address only as its `Debug` shows it.
@@ -115,10 +161,9 @@ fn report(shared: &Shared, one: &Ended, ours: bool) {
         log::warn!(mail:% = id, kind, attempts, ms; "mail had been taken over when its attempt ended ({end})");
         return;
     }
-    let recipient = mail.recipient.parse::<EmailAddress>();
-    let to = recipient.map_or_else(|_| "unreadable".to_owned(), |recipient| format!("{recipient:?}"));
-    let hide = |text: &str| text.replace(&mail.recipient, &to).replace(&mail.recipient.to_lowercase(), &to);
-    let error = hide(end.error.as_deref().unwrap_or_default());
+    let to = &masked(&mail.recipient);
+    let hide = |text: &str| text.replace(&mail.recipient, to).replace(&mail.recipient.to_lowercase(), to);
+    let error = end.error.as_deref().map(hide).unwrap_or_default();
     match end.status {
         MailStatus::Sent => {
             counters.sent(1);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Shared;
 use crate::domain::MailStatus;
 use crate::domain::clock::span;
+use crate::mail::transport::Mailbox;
 use crate::store::{Mail, MailEnd};
 
 /// What an attempt came to.
@@ -14,8 +15,8 @@ pub(super) enum Verdict {
     Sent { reply: String },
     /// It is of no more use.
     Expired,
-    /// It failed for good; `mailbox` if that is because there is no such mailbox.
-    Dead { error: String, mailbox: bool },
+    /// It failed for good; `mailbox` is what that says of the mailbox.
+    Dead { error: String, mailbox: Mailbox },
     /// It failed for now.
     Failed { error: String },
     /// It was not begun, for no fault of its own.

@@ -42,25 +42,34 @@ const COLUMNS: Columns = (
     challenges::consumed_at,
 );
 
+/// A new challenge's fields.
+macro_rules! row {
+    ($challenge:expr) => {{
+        use $crate::store::Challenge;
+        let challenge: &Challenge = $challenge;
+        (
+            challenges::id.eq(challenge.id),
+            challenges::key_id.eq(&challenge.key_id),
+            challenges::email.eq(&challenge.email),
+            challenges::email_key.eq(challenge.email.key()),
+            challenges::name.eq(&challenge.name),
+            challenges::note.eq(&challenge.note),
+            challenges::locale.eq(challenge.locale),
+            challenges::next.eq(&challenge.next),
+            challenges::flow_digest.eq(challenge.flow_digest),
+            challenges::address.eq(&challenge.address),
+            challenges::device.eq(&challenge.device),
+            challenges::attempts.eq(challenge.attempts),
+            challenges::created_at.eq(challenge.created_at),
+            challenges::expires_at.eq(challenge.expires_at),
+        )
+    }};
+}
+pub(super) use row;
+
 /// Stores a new challenge.
 pub async fn insert(conn: &mut Conn, challenge: &Challenge) -> Result<(), StoreError> {
-    let row = (
-        challenges::id.eq(challenge.id),
-        challenges::key_id.eq(&challenge.key_id),
-        challenges::email.eq(&challenge.email),
-        challenges::email_key.eq(challenge.email.key()),
-        challenges::name.eq(&challenge.name),
-        challenges::note.eq(&challenge.note),
-        challenges::locale.eq(challenge.locale),
-        challenges::next.eq(&challenge.next),
-        challenges::flow_digest.eq(challenge.flow_digest),
-        challenges::address.eq(&challenge.address),
-        challenges::device.eq(&challenge.device),
-        challenges::attempts.eq(challenge.attempts),
-        challenges::created_at.eq(challenge.created_at),
-        challenges::expires_at.eq(challenge.expires_at),
-    );
-    diesel::insert_into(challenges::table).values(row).execute(conn).await?;
+    diesel::insert_into(challenges::table).values(row!(challenge)).execute(conn).await?;
     Ok(())
 }
 

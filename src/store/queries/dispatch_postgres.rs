@@ -1,4 +1,4 @@
-//! The statements of the mail worker and the sweeper, for Postgres: each of them one statement, whatever the number of
+//! The statements of accepting a mail, of the mail worker and of the sweeper, for Postgres: each of them one statement, whatever the number of
 //! mails. Rows that another instance is just dealing with are skipped, not waited for.
 //!
 //! Written out instead of composed, because diesel has no words for locking in a subquery or for an update from
@@ -11,9 +11,9 @@ use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, 
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use super::schema::outbox;
+use super::schema::{challenges, outbox};
 use crate::domain::{Instant, MailId};
-use crate::store::{Mail, MailEnd, StoreError, SweepOrder, Swept};
+use crate::store::{Challenge, Mail, MailEnd, NewMail, StoreError, SweepOrder, Swept};
 
 /// Makes a type a statement that gives rows of `$rows`.
 macro_rules! statement {
@@ -27,6 +27,33 @@ macro_rules! statement {
             type SqlType = $rows;
         }
     };
+}
+
+/// Two insertions in one statement, which is a transaction of its own.
+struct Together<C, M>(C, M);
+
+impl<C, M> QueryId for Together<C, M> {
+    // What is inserted makes the text of the statement, and that is what it is remembered by.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C: QueryFragment<Pg>, M: QueryFragment<Pg>> QueryFragment<Pg> for Together<C, M> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH challenge AS (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") ");
+        self.1.walk_ast(out.reborrow())
+    }
+}
+
+/// Stores a mail, and a new challenge that it carries: both or neither, in one round trip.
+pub async fn accept(conn: &mut Conn, challenge: Option<&Challenge>, mail: &NewMail) -> Result<(), StoreError> {
+    let Some(challenge) = challenge else { return super::outbox::insert(conn, mail).await };
+    let challenge = diesel::insert_into(challenges::table).values(super::challenges::row!(challenge));
+    let mail = diesel::insert_into(outbox::table).values(super::outbox::row!(mail));
+    Together(challenge, mail).execute(conn).await?;
+    Ok(())
 }
 
 struct Claim<'a> {

@@ -1,12 +1,24 @@
-//! The statements of the mail worker and the sweeper, for `SQLite`, which has one writer: each is one transaction.
+//! The statements of accepting a mail, of the mail worker and of the sweeper, for `SQLite`, which has one writer: each is one transaction.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Conn;
-use super::schema::outbox;
+use super::schema::{challenges, outbox};
 use crate::domain::{Instant, MailId, MailStatus};
-use crate::store::{Mail, MailEnd, StoreError, SweepOrder, Swept};
+use crate::store::{Challenge, Mail, MailEnd, NewMail, StoreError, SweepOrder, Swept};
+
+/// Stores a mail, and a new challenge that it carries: both or neither.
+pub async fn accept(conn: &mut Conn, challenge: Option<&Challenge>, mail: &NewMail) -> Result<(), StoreError> {
+    conn.immediate_transaction(async move |conn: &mut Conn| {
+        if let Some(challenge) = challenge {
+            diesel::insert_into(challenges::table).values(super::challenges::row!(challenge)).execute(conn).await?;
+        }
+        diesel::insert_into(outbox::table).values(super::outbox::row!(mail)).execute(conn).await?;
+        Ok(())
+    })
+    .await
+}
 
 /// Claims those of `ids` that are ready, due and not expired: counts the attempt, moves the fence on and leases them
 /// until `lease_until`. Ids that are unknown, taken or done are left out, so a repeated id does no harm.

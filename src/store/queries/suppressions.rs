@@ -27,6 +27,17 @@ pub async fn put(conn: &mut Conn, suppression: &Suppression) -> Result<(), Store
     Ok(())
 }
 
+/// Suppresses a mailbox, unless it is for longer already.
+pub async fn put_unless_longer(conn: &mut Conn, suppression: &Suppression) -> Result<(), StoreError> {
+    let now = suppression.created_at;
+    let longer = suppressions::table
+        .find(&suppression.email_key)
+        .filter(suppressions::until.gt(now))
+        .filter(suppressions::until.ge(suppression.until));
+    let found: i64 = longer.count().get_result(conn).await?;
+    if found > 0 { Ok(()) } else { put(conn, suppression).await }
+}
+
 /// Those of the mailboxes with these keys that are suppressed.
 pub async fn among(conn: &mut Conn, keys: &[String], now: Instant) -> Result<Vec<Suppression>, StoreError> {
     let found = suppressions::table.filter(suppressions::email_key.eq_any(keys)).filter(suppressions::until.gt(now));

@@ -1,0 +1,97 @@
+//! The figures that other parts keep themselves, for the metrics page.
+
+use std::collections::HashSet;
+
+use crate::cache::Cache;
+use crate::domain::Priority;
+use crate::limit::Limiter;
+use crate::mail::{Counters, CountersSnapshot, RelayStatus, Transport};
+use crate::store::Database;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{MetricsError, Reading};
+
+/// Registers the figures of the mail queue, the limiter, the cache and the database.
+pub(super) fn observe(
+    metrics: &Metrics,
+    counters: &Counters,
+    limiter: &Limiter,
+    cache: &Cache,
+    database: &Database,
+) -> Result<(), MetricsError> {
+    let (counters, limiter, cache, database) = (counters.clone(), limiter.clone(), cache.clone(), database.clone());
+    metrics.observe(move || {
+        let (mail, limits, pool) = (counters.snapshot(), limiter.counters(), database.pool_state());
+        let mut readings = vec![
+            Reading::counter("gatepost_mail_accepted_total", "Mails committed.", mail.accepted),
+            Reading::counter("gatepost_mail_sent_total", "Mails that a relay took.", mail.sent),
+            Reading::counter("gatepost_mail_retried_total", "Attempts that failed for now.", mail.retried),
+            Reading::counter("gatepost_mail_dead_total", "Mails given up.", mail.dead),
+            Reading::counter("gatepost_mail_expired_total", "Mails no longer worth sending.", mail.expired),
+            Reading::counter("gatepost_mail_reclaimed_total", "Leases that ran out.", mail.reclaimed),
+            Reading::counter("gatepost_limiter_allowed_total", "Requests let through.", limits.allowed),
+            Reading::counter("gatepost_limiter_denied_total", "Requests refused.", limits.denied),
+            Reading::counter("gatepost_limiter_redis_total", "Decisions made by Redis.", limits.decided_by_redis),
+            Reading::counter("gatepost_limiter_local_total", "Decisions made here.", limits.decided_locally),
+            Reading::gauge("gatepost_database_connections", "Open connections.", pool.size.into()),
+            Reading::gauge("gatepost_database_connections_idle", "Idle connections.", pool.idle.into()),
+        ];
+        readings.extend(queue_readings(&mail));
+        readings.extend(cache_readings(&cache));
+        readings
+    })
+}
+
+fn queue_readings(mail: &CountersSnapshot) -> Vec<Reading> {
+    let lists = || Priority::ALL.iter().enumerate();
+    let depths = lists().map(|(place, priority)| {
+        let help = "Mails whose ids wait in the queue, when this instance last looked.";
+        Reading::gauge("gatepost_mail_queue_depth", help, mail.queued[place]).of("priority", priority.as_str())
+    });
+    let ages = lists().map(|(place, priority)| {
+        let help = "Milliseconds that the oldest due mail had waited, when this instance last looked.";
+        Reading::gauge("gatepost_mail_oldest_age_milliseconds", help, mail.ages_ms[place])
+            .of("priority", priority.as_str())
+    });
+    depths.chain(ages).collect()
+}
+
+/// Registers the figures of the relays, if mail goes to any.
+pub(super) fn observe_relays(metrics: &Metrics, transport: &Transport) -> Result<(), MetricsError> {
+    if transport.relays().is_empty() {
+        return Ok(());
+    }
+    let transport = transport.clone();
+    metrics.observe(move || relay_readings(&transport))
+}
+
+fn relay_readings(transport: &Transport) -> Vec<Reading> {
+    let of_relay = |relay: RelayStatus| {
+        [
+            Reading::counter("gatepost_relay_sent_total", "Mails that a relay took.", relay.sent),
+            Reading::counter(
+                "gatepost_relay_failures_total",
+                "Conversations that broke or were not begun.",
+                relay.failures,
+            ),
+            Reading::gauge(
+                "gatepost_relay_left_alone",
+                "1 while a relay is not used after failures.",
+                relay.is_open.into(),
+            ),
+        ]
+        .map(|reading| reading.of("relay", relay.label.clone()))
+    };
+    // A relay that the settings name twice is told of once.
+    let mut told = HashSet::new();
+    transport.relays().into_iter().filter(|relay| told.insert(relay.label.clone())).flat_map(of_relay).collect()
+}
+
+fn cache_readings(cache: &Cache) -> Vec<Reading> {
+    let stats = cache.stats();
+    vec![
+        Reading::counter("gatepost_cache_hits_total", "Look-ups that a cache answered.", stats.hits),
+        Reading::counter("gatepost_cache_misses_total", "Look-ups that the database answered.", stats.misses),
+        Reading::counter("gatepost_cache_errors_total", "Cache operations that failed.", stats.errors),
+        Reading::counter("gatepost_cache_invalidations_total", "Entries forgotten on a write.", stats.invalidations),
+    ]
+}
