@@ -30,7 +30,7 @@ async fn help_says_what_each_command_is_for() {
         (&["migrate"], &["database up to date"]),
         (&["config"], &["settings", "secrets hidden"]),
         (&["health"], &["ready", "container"]),
-        (&["mail"], &["queue", "status"]),
+        (&["mail"], &["status", "list", "retry", "pause", "suppress", "preview", "test", "dkim"]),
         (&["mail", "status"], &["how many mails"]),
         (&["user"], &["list", "approve", "reject", "ban", "unban", "promote", "demote", "invite"]),
         (&["user", "list"], &["--status", "pending", "--search", "--limit"]),

@@ -43,3 +43,26 @@ async fn an_unknown_kind_or_language_is_answered_with_the_known_ones() {
     let outcome = gatepost(&["mail", "preview", "code", "--locale", "tlh"], &[]).await;
     assert!(outcome.code == 2 && outcome.stderr.contains("en, de, fr, es, pt, ja, ar"), "{outcome:?}");
 }
+
+#[tokio::test]
+async fn an_example_is_sent_to_see_whether_it_arrives() {
+    let sink = crate::support::SmtpSink::start().await;
+    let settings = [("SMTP_URL", sink.url()), ("MAIL_FROM", "Door <door@example.com>".to_owned())];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let arguments = ["mail", "test", "ann@example.org", "--kind", "invitation", "--locale", "de"];
+    let said = gatepost(&arguments, &settings).await.done();
+    assert!(said.contains("ann@example.org: 250 kept"), "{said}");
+    let received = sink.next_to("ann@example.org").await;
+    assert!(received.subject().starts_with("Sie sind"), "{}", received.subject());
+    assert!(received.message_id().unwrap().ends_with("@example.com"));
+
+    let refusal = crate::support::Fault::Reply { stage: crate::support::Stage::Rcpt, code: 550, text: "no such user" };
+    sink.script(refusal);
+    let outcome = gatepost(&arguments, &settings).await;
+    assert!(outcome.code == 1 && outcome.stderr.contains("550 no such user"), "{outcome:?}");
+    sink.go_down().await;
+    let outcome = gatepost(&arguments, &settings).await;
+    assert!(outcome.code == 1 && outcome.stderr.contains("cannot connect"), "{outcome:?}");
+    let outcome = gatepost(&arguments, &[]).await;
+    assert!(outcome.code == 1 && outcome.stderr.contains("SMTP_URL"), "{outcome:?}");
+}

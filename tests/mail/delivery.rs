@@ -21,7 +21,7 @@ on_both!(
     an_expired_mail_is_not_sent,
     a_sign_in_that_was_answered_is_not_mailed_any_more,
     while_mail_is_paused_nobody_takes_any,
-    old_records_are_deleted_but_not_dead_letters,
+    old_records_are_deleted_but_not_what_can_be_tried_again,
 );
 
 async fn an_accepted_mail_arrives_with_its_code_and_link(rig: Rig) {
@@ -158,23 +158,25 @@ async fn while_mail_is_paused_nobody_takes_any(rig: Rig) {
     rig.until(mail.id, MailStatus::Sent).await;
 }
 
-async fn old_records_are_deleted_but_not_dead_letters(rig: Rig) {
-    let (sent, dead) = (rig.commit("sent@example.org").await, rig.commit("dead@example.org").await);
+async fn old_records_are_deleted_but_not_what_can_be_tried_again(rig: Rig) {
+    let (sent, late) = (rig.commit("sent@example.org").await, rig.commit("late@example.org").await);
+    let dead = rig.commit_for("dead@example.org", TimeDelta::hours(9)).await;
     let now = rig.clock.now();
-    for (mail, status) in [(&sent, MailStatus::Sent), (&dead, MailStatus::Dead)] {
+    for (mail, status) in [(&sent, MailStatus::Sent), (&late, MailStatus::Dead), (&dead, MailStatus::Dead)] {
         let row = rig.claim(mail.id, now + TimeDelta::minutes(1)).await;
         assert!(rig.end(row.id, row.fence, status, None).await);
     }
     rig.clock.advance(Duration::from_hours(2));
-    let _worker = rig.worker();
-    eventually("the record to go", SOON, async || {
-        query!(&rig.database, outbox_admin::by_id(sent.id)).is_none().then_some(())
-    })
-    .await;
-    assert_eq!(rig.row(dead.id).await.status, MailStatus::Dead);
-
     let now = rig.clock.now();
-    assert!(query!(&rig.database, outbox_admin::revive(dead.id, now, now)).is_none(), "its code has expired");
+    assert!(query!(&rig.database, outbox_admin::revive(late.id, now, now)).is_none(), "its code has expired");
+    let _worker = rig.worker();
+    for gone in [sent.id, late.id] {
+        eventually("the record to go", SOON, async || {
+            query!(&rig.database, outbox_admin::by_id(gone)).is_none().then_some(())
+        })
+        .await;
+    }
+    assert_eq!(rig.row(dead.id).await.status, MailStatus::Dead);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,7 +109,8 @@ async fn a_slow_domain_does_not_hold_up_the_others(rig: Rig) {
     for number in 0..8 {
         rig.sink.wait_for(|mail| mail.is_to(&format!("p{number}@quick.test")), Duration::from_secs(8)).await;
     }
-    assert_eq!(rig.sink.reached(Stage::Rcpt), 4 + 8, "no further mail of the slow domain was begun");
+    let begun = rig.sink.reached(Stage::Rcpt) - 8;
+    assert!((4..=7).contains(&begun), "the last slot is not for the slow domain, which has begun {begun}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ mod shutdown;
 mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
+mod suppression;
 mod tls;
 
 use std::time::Duration;
