@@ -118,15 +118,12 @@ fn address(address: &EmailAddress) -> Result<Address, lettre::address::AddressEr
 
 /// Whether CR and LF come only together, no line begins with a dot, and the last one is ended.
 fn is_sound(message: &str) -> bool {
-    let whole = message.ends_with("\r\n") && !message.starts_with('.');
-    whole
-        && message.bytes().zip(message.bytes().skip(1)).all(|pair| match pair {
-            (b'\r', next) => next == b'\n',
-            (byte, b'\n') => byte == b'\r',
-            (b'\n', next) => next != b'.',
-            _ => true,
+    let mut lines = message.split('\n');
+    let is_ended = lines.next_back() == Some("") && !message.is_empty();
+    is_ended
+        && lines.all(|line| {
+            line.strip_suffix('\r').is_some_and(|line| !line.starts_with('.') && !line.contains('\r'))
         })
-        && !message.starts_with('\n')
 }
 
 #[cfg(test)]

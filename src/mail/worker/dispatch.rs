@@ -66,7 +66,14 @@ impl Slots {
     }
 }
 
-/// Gives out slots until the worker stops; then what lies on the desk is given back.
+/// A taken slot, and whether it is one of those that are kept for urgent mails while sends take long.
+struct Slot {
+    permit: OwnedSemaphorePermit,
+    kept: bool,
+}
+
+/// Gives out free slots until the worker stops; then what lies on the desk is given back. A slot that is in use goes from mail
+/// to mail without coming back here, as long as there are any.
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         tokio::select! {
@@ -79,9 +86,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     () = shared.may_take() => {}
                 }
             }
-            next = next(&shared) => {
-                if let Some((slot, job)) = next {
-                    start(&shared, slot, job);
+            slot = free_slot(&shared) => {
+                if let Some(slot) = slot
+                    && let Some((turn, job)) = next(&shared, slot.kept)
+                {
+                    let mut tasks = shared.tasks();
+                    while tasks.try_join_next().is_some() {}
+                    tasks.spawn(serve(Arc::clone(&shared), slot, turn, job));
                 }
             }
         }
@@ -89,8 +100,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
     give_back(&shared);
 }
 
-/// The next mail, and a slot for it.
-async fn next(shared: &Shared) -> Option<(OwnedSemaphorePermit, Job)> {
+/// A slot for a mail that lies on the desk.
+async fn free_slot(shared: &Shared) -> Option<Slot> {
     let Slots { common, kept, .. } = &shared.slots;
     shared.desk.filled().await;
     let quick = shared.slots.is_quick();
@@ -102,30 +113,46 @@ async fn next(shared: &Shared) -> Option<(OwnedSemaphorePermit, Job)> {
     };
     tokio::select! {
         biased;
-        slot = Arc::clone(common).acquire_owned() => Some((slot.ok()?, shared.desk.pick()?)),
-        slot = kept => {
-            let job = if quick { shared.desk.pick() } else { shared.desk.pick_urgent() };
-            Some((slot.ok()?, job?))
-        }
+        permit = Arc::clone(common).acquire_owned() => Some(Slot { permit: permit.ok()?, kept: false }),
+        permit = kept => Some(Slot { permit: permit.ok()?, kept: true }),
     }
 }
 
-fn start(shared: &Arc<Shared>, slot: OwnedSemaphorePermit, job: Job) {
-    let domain = job.letter.as_ref().map_or("", |letter| letter.recipient.domain());
-    let Some(turn) = shared.domains.begin(domain, shared.slots.are_scarce(), Monotonic::now()) else {
+/// The next mail for a slot, and its domain's turn. Mails whose domain has to wait are given back for a moment.
+fn next(shared: &Shared, kept: bool) -> Option<(Turn, Job)> {
+    loop {
+        if shared.is_stopping() || *shared.paused.borrow() {
+            return None;
+        }
+        let urgent_only = kept && !shared.slots.is_quick();
+        let job = if urgent_only { shared.desk.pick_urgent() } else { shared.desk.pick() }?;
+        let domain = job.letter.as_ref().map_or("", |letter| letter.recipient.domain());
+        if let Some(turn) = shared.domains.begin(domain, shared.slots.are_scarce(), Monotonic::now()) {
+            return Some((turn, job));
+        }
         let wait = shared.parts.entropy.jitter(DEFERRAL);
         shared.end(job.mail, &job.hold, Verdict::NotBegun { wait, error: None });
-        return;
-    };
-    let mut tasks = shared.tasks();
-    while tasks.try_join_next().is_some() {}
-    tasks.spawn(send(Arc::clone(shared), slot, turn, job));
+    }
 }
 
-/// Sends one mail; a send that takes long makes room for others.
-async fn send(shared: Arc<Shared>, slot: OwnedSemaphorePermit, turn: Turn, job: Job) {
+/// Sends mails, one after the other, until there is none, or one has left the slot.
+async fn serve(shared: Arc<Shared>, slot: Slot, turn: Turn, job: Job) {
+    let kept = slot.kept;
+    let mut slot = Some(slot.permit);
+    let mut next_up = Some((turn, job));
+    while let Some((turn, job)) = next_up {
+        send(&shared, &mut slot, turn, job).await;
+        if slot.is_none() {
+            return;
+        }
+        next_up = next(&shared, kept);
+    }
+}
+
+/// Sends one mail. A send that takes long leaves its slot to others, where the slow lane has a place.
+async fn send(shared: &Shared, slot: &mut Option<OwnedSemaphorePermit>, turn: Turn, job: Job) {
     let begun = Monotonic::now();
-    let mut sending = std::pin::pin!(delivery::run(&shared, job));
+    let mut sending = std::pin::pin!(delivery::run(shared, job));
     let answered = if let Ok(answered) = tokio::time::timeout(SLOW, &mut sending).await {
         if answered {
             shared.slots.took(begun.elapsed());
@@ -135,14 +162,9 @@ async fn send(shared: Arc<Shared>, slot: OwnedSemaphorePermit, turn: Turn, job: 
         shared.slots.took(SLOW);
         turn.is_slow(Monotonic::now());
         let place = Arc::clone(&shared.slots.slow).try_acquire_owned();
-        // Where the slow lane is full, too, the slot stays taken.
-        let _held = match place {
-            Ok(place) => {
-                drop(slot);
-                place
-            }
-            Err(_) => slot,
-        };
+        if place.is_ok() {
+            slot.take();
+        }
         sending.await
     };
     if answered {

@@ -17,6 +17,9 @@ use crate::store::{Database, Mail, MailEnd, StoreError, Suppression, update};
 
 /// Mails settled in one statement.
 const MOST: usize = 512;
+/// While many mails are held, ends that are fewer than this wait a moment for others.
+const FEW: usize = 64;
+const LINGER: Duration = Duration::from_millis(4);
 /// The waits between attempts to tell the database.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -48,6 +51,15 @@ pub(super) async fn run(shared: Arc<Shared>, ended: Arc<Mutex<UnboundedReceiver<
             biased;
             _ = ended.recv_many(&mut batch, MOST) => {}
             () = shared.finished() => return,
+        }
+        if batch.len() < FEW && shared.desk.held() > FEW {
+            // More end every moment: a commit for each handful of them would cost more than this.
+            tokio::time::sleep(LINGER).await;
+            while batch.len() < MOST
+                && let Ok(more) = ended.try_recv()
+            {
+                batch.push(more);
+            }
         }
         // In the order in which all lock them, so that no two wait for each other.
         batch.sort_unstable_by_key(|one| one.mail.id);
