@@ -121,9 +121,7 @@ fn is_sound(message: &str) -> bool {
     let mut lines = message.split('\n');
     let is_ended = lines.next_back() == Some("") && !message.is_empty();
     is_ended
-        && lines.all(|line| {
-            line.strip_suffix('\r').is_some_and(|line| !line.starts_with('.') && !line.contains('\r'))
-        })
+        && lines.all(|line| line.strip_suffix('\r').is_some_and(|line| !line.starts_with('.') && !line.contains('\r')))
 }
 
 #[cfg(test)]

@@ -142,7 +142,9 @@ async fn prepare(shared: &Arc<Shared>, jobs: Vec<Job>) {
         Err(error) => {
             log::warn!("{} mails cannot be prepared, given back: {error}", jobs.len());
             let not_begun = || Verdict::NotBegun { wait: shared.parts.entropy.jitter(PAUSE), error: None };
-            jobs.into_iter().for_each(|job| shared.end(job.mail, &job.hold, not_begun()));
+            for job in jobs {
+                shared.end(job.mail, &job.hold, not_begun());
+            }
             return;
         }
     };
