@@ -187,7 +187,7 @@ async fn a_wire_breaks_before_or_after_a_commit() {
         let connection = tokio::spawn(connection);
         cut_off.batch_execute("BEGIN").await.unwrap();
         cut_off.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
-        wire.cut(cut, 1);
+        wire.cut(cut);
         cut_off.batch_execute("COMMIT").await.unwrap_err();
         let _ = connection.await;
         eventually(&format!("{kept} rows after {cut:?}"), SOON, async || {

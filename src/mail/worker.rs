@@ -172,17 +172,24 @@ impl WorkerHandle {
         let shared = Arc::clone(&self.shared);
         let begun = Monotonic::now();
         shared.phase.send_replace(Phase::Stopping);
-        if let Some(sweeper) = self.sweeper.take() {
-            sweeper.stop().await;
-        }
-        for mut fetcher in std::mem::take(&mut self.fetchers) {
-            // A short deadline does not count here: a pop ends within a second or two, and ids in its answer would be lost.
-            match timeout_at(begun + deadline.max(LAST_POP), &mut fetcher).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => log::error!("a fetcher of mails had panicked; its ids come back through the sweeper"),
-                Err(_) => fetcher.abort(),
+        let sweeper = self.sweeper.take();
+        let fetchers = std::mem::take(&mut self.fetchers);
+        tokio::join!(
+            async {
+                if let Some(sweeper) = sweeper {
+                    sweeper.stop().await;
+                }
+            },
+            async {
+                for mut fetcher in fetchers {
+                    // A short deadline does not count here: a pop ends within a second or two, and ids in its answer
+                    // would be lost.
+                    if timeout_at(begun + deadline.max(LAST_POP), &mut fetcher).await.is_err() {
+                        fetcher.abort();
+                    }
+                }
             }
-        }
+        );
         let _ = (&mut self.dispatcher).await;
         if !shared.is_idle_within(deadline.saturating_sub(begun.elapsed())).await {
             shared.phase.send_replace(Phase::Hurrying);

@@ -116,12 +116,13 @@ on_both_setups! {
         app.sign_in(ADA).await;
     }
 
-    async fn a_rejected_or_banned_person_is_not_written_to(app: TestApp = Options::registration("approval")) {
-        for (email, action) in [(ADA, "reject"), ("ban@example.com", "ban")] {
+    async fn a_rejected_person_is_told_and_a_banned_one_is_not(app: TestApp = Options::registration("approval")) {
+        for (email, action, mails) in [(ADA, "reject", 2), ("ban@example.com", "ban", 1)] {
             app.register(email, "Somebody").await;
             app.decide(email, action).await.expect(200);
-            assert_mails(&app, email, 1).await;
+            assert_mails(&app, email, mails).await;
         }
+        app.mail_about(ADA, "Your request for a Gatepost account").await;
     }
 
     async fn a_second_device_is_reported_and_the_first_is_not(app: TestApp) {

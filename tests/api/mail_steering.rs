@@ -184,7 +184,7 @@ on_both_setups! {
     async fn a_mail_is_shown_without_what_it_says(app: TestApp) {
         let admin = app.admin().await;
         let code = app.challenge(ADA).await;
-        let listed = admin.get("/api/admin/mail?kind=sign_in&recipient=ADA@").await.expect(200);
+        let listed = admin.get("/api/admin/mail?kind=code_and_link&recipient=ADA@").await.expect(200);
         let row = listed.json()["mails"][0].clone();
         for (field, value) in [
             ("kind", json!("code_and_link")),

@@ -1,7 +1,8 @@
 //! A wire between a server and its Postgres that breaks at a commit.
 //!
-//! It passes bytes both ways and reads only as much of the protocol as it needs: a COMMIT goes out as a simple query
-//! of its own, and its answer is the next thing that comes back on that connection.
+//! It passes bytes both ways and reads only as much of the protocol as it needs. A COMMIT goes out as a simple query of its
+//! own; a statement that is a transaction of its own is known by something that is in its parameters. Either's answer is
+//! the next thing that comes back on that connection, and is not sent before all is committed.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -19,6 +20,9 @@ use tokio::{
 
 /// The message of a simple query that commits: its type, its length, its text.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+/// As much of what went up before is looked at once more.
+const LONGEST: usize = 256;
 
 /// Where the wire breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +44,18 @@ pub struct Wire {
 
 #[derive(Debug, Default)]
 struct Orders {
-    /// What to do, and how often.
-    next: Mutex<Option<(Cut, usize)>>,
+    /// What to do, and at what bytes.
+    next: Mutex<Option<(Cut, Vec<u8>)>>,
     cuts: AtomicUsize,
 }
 
 impl Orders {
-    /// The order for a COMMIT that has just come.
-    fn take(&self) -> Option<Cut> {
+    /// The order for the first of these bytes that have just come.
+    fn take(&self, seen: &[u8]) -> Option<Cut> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let (cut, left) = (*next)?;
-        *next = (left > 1).then_some((cut, left - 1));
+        let (cut, at) = next.as_ref()?;
+        let cut = seen.windows(at.len()).any(|window| window == at).then_some(*cut)?;
+        *next = None;
         self.cuts.fetch_add(1, Ordering::SeqCst);
         Some(cut)
     }
@@ -73,9 +78,23 @@ impl Wire {
         format!("postgres://postgres@{}/{}", self.address, self.database)
     }
 
-    /// Breaks the connections of the next `times` commits.
-    pub fn cut(&self, cut: Cut, times: usize) {
-        *self.orders.next.lock().unwrap_or_else(PoisonError::into_inner) = (times > 0).then_some((cut, times));
+    /// Breaks the connection of the next commit.
+    pub fn cut(&self, cut: Cut) {
+        self.order(Some((cut, COMMIT.to_vec())));
+    }
+
+    /// Breaks the connection of the next statement that has this in its parameters, and is a transaction of its own.
+    pub fn cut_at(&self, cut: Cut, parameter: &str) {
+        self.order(Some((cut, parameter.as_bytes().to_vec())));
+    }
+
+    /// Breaks nothing more.
+    pub fn spare(&self) {
+        self.order(None);
+    }
+
+    fn order(&self, order: Option<(Cut, Vec<u8>)>) {
+        *self.orders.next.lock().unwrap_or_else(PoisonError::into_inner) = order;
     }
 
     /// How many connections it has broken so far.
@@ -123,20 +142,17 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, orders: &Orders) -> 
                     return Ok(());
                 }
                 seen.extend_from_slice(bytes);
-                if seen.windows(COMMIT.len()).any(|window| window == COMMIT) {
-                    seen.clear();
-                    match orders.take() {
-                        Some(Cut::BeforeCommit) => return Ok(()),
-                        Some(Cut::AfterCommit) => {
-                            server.write_all(bytes).await?;
-                            // However much comes of its answer, it says that it has been done; nobody else hears that.
-                            let _heard = server.read(&mut down).await?;
-                            return Ok(());
-                        }
-                        None => {}
+                match orders.take(&seen) {
+                    Some(Cut::BeforeCommit) => return Ok(()),
+                    Some(Cut::AfterCommit) => {
+                        server.write_all(bytes).await?;
+                        // However much comes of its answer, it says that it has been done; nobody else hears that.
+                        let _heard = server.read(&mut down).await?;
+                        return Ok(());
                     }
+                    None => {}
                 }
-                seen.drain(..seen.len().saturating_sub(COMMIT.len() - 1));
+                seen.drain(..seen.len().saturating_sub(LONGEST));
                 server.write_all(bytes).await?;
             }
             read = server.read(&mut down) => {

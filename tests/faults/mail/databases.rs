@@ -93,14 +93,14 @@ async fn requests_meet(cut: Cut) {
     ledger.accept(&server, "before@a.test").await;
     let (mut refused, rounds) = (Vec::new(), 6);
     for number in 0..rounds {
-        wire.cut(cut, 1);
         let address = format!("cut{number}@a.test");
+        wire.cut_at(cut, &address);
         let met = wire.cuts();
         if !ledger.offer(&server, &address).await {
             refused.push(address);
         }
         assert!(wire.cuts() > met || refused.len() <= number, "a request failed without a fault\n{}", server.log());
-        wire.cut(cut, 0);
+        wire.spare();
         ledger.offer(&server, &format!("next{number}@a.test")).await;
     }
     assert!(wire.cuts() >= rounds / 2, "commits went by: {}", wire.cuts());
