@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use super::{kind, one_of};
 use crate::cli::{Cli, Failure, say};
 use crate::domain::{KeyRing, Language, MailKind};
 use crate::mail::{Rendered, Renderer};
@@ -38,16 +39,8 @@ enum Format {
     All,
 }
 
-pub(super) fn kind(text: &str) -> Result<MailKind, String> {
-    text.parse().map_err(|_| one_of(MailKind::ALL.iter().map(|kind| kind.as_str())))
-}
-
 pub(super) fn language(text: &str) -> Result<Language, String> {
-    text.parse().map_err(|_| one_of(Language::ALL.iter().map(|language| language.as_str())))
-}
-
-fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
-    format!("must be one of {}", known.collect::<Vec<_>>().join(", "))
+    one_of(text, Language::ALL, Language::as_str)
 }
 
 /// What makes examples, with the templates and texts in force.

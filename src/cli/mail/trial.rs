@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::preview::{failed, kind, language, renderer};
+use super::kind;
+use super::preview::{failed, language, renderer};
 use crate::cli::{Cli, Failure, say};
 use crate::domain::{Clock, EmailAddress, Entropy, Language, MailId, MailKind};
 use crate::mail::{Outcome, Transport};
