@@ -29,10 +29,25 @@ const OVERHEAD: usize = 4096;
 pub(super) struct Envelope {
     pub(super) from: Address,
     pub(super) to: Address,
-    /// The whole message. Every line ends in CRLF, the last one too, and none begins with a dot.
-    pub(super) message: String,
+    /// The whole message, then the line with the dot that ends it on the wire.
+    with_dot: String,
     /// Whether the relay has to know SMTPUTF8.
     pub(super) international: bool,
+}
+
+/// The line that ends a message on the wire.
+const DOT: &str = ".\r\n";
+
+impl Envelope {
+    /// The whole message. Every line ends in CRLF, the last one too, and none begins with a dot.
+    pub(super) fn message(&self) -> &str {
+        self.with_dot.strip_suffix(DOT).unwrap_or_default()
+    }
+
+    /// The message and the line with the dot that ends it.
+    pub(super) fn message_with_dot(&self) -> &str {
+        &self.with_dot
+    }
 }
 
 /// Why a mail has no form on the wire. Trying again changes nothing.
@@ -54,15 +69,20 @@ pub(super) fn build(
 ) -> Result<Envelope, MessageError> {
     let (sender, recipient) = (address(&from.address)?, address(outgoing.recipient)?);
     let boundary = format!("=_{}", outgoing.mail.id.0.simple());
-    let headers = headers(from, outgoing, &sender, &recipient, &boundary);
-    let body = body(outgoing, &boundary).ok_or(MessageError::Line)?;
-    let signatures = signer.sign(&headers, &body, outgoing.mail.created_at).map_err(|_| MessageError::Signature)?;
-    let message = [signatures, headers, body].join("");
+    let mut message = headers(from, outgoing, &sender, &recipient, &boundary).into_bytes();
+    let body_at = message.len();
+    append_body(&mut message, outgoing, &boundary);
     if !is_sound(&message) {
         return Err(MessageError::Line);
     }
+    message.extend_from_slice(DOT.as_bytes());
+    let mut with_dot = String::from_utf8(message).map_err(|_| MessageError::Line)?;
+    let (headers, body) = with_dot.split_at(body_at);
+    let body = body.strip_suffix(DOT).unwrap_or_default();
+    let signatures = signer.sign(headers, body, outgoing.mail.created_at).map_err(|_| MessageError::Signature)?;
+    with_dot.insert_str(0, &signatures);
     let international = !(from.address.as_str().is_ascii() && outgoing.recipient.as_str().is_ascii());
-    Ok(Envelope { from: sender, to: recipient, message, international })
+    Ok(Envelope { from: sender, to: recipient, with_dot, international })
 }
 
 fn headers(
@@ -90,26 +110,26 @@ fn headers(
     headers
 }
 
-/// The empty line after the headers, and all that follows. Always there: quoted-printable is ASCII.
-fn body(outgoing: &Outgoing<'_>, boundary: &str) -> Option<String> {
+/// Appends the empty line after the headers, and all that follows, as ASCII.
+fn append_body(message: &mut Vec<u8>, outgoing: &Outgoing<'_>, boundary: &str) {
     let rendered = outgoing.rendered;
-    let mut body = Vec::with_capacity(OVERHEAD + rendered.text.len() + rendered.html.len());
-    body.extend_from_slice(b"\r\n");
+    message.reserve(OVERHEAD + rendered.text.len() + rendered.html.len());
+    message.extend_from_slice(b"\r\n");
     for (subtype, text) in [("plain", &rendered.text), ("html", &rendered.html)] {
-        body.extend_from_slice(format!("--{boundary}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
+        message
+            .extend_from_slice(format!("--{boundary}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
         // Most mails need no encoding, which is shorter, and readable as it is.
         if quoted::is_plain(text) {
-            body.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
-            quoted::append_plain(&mut body, text);
+            message.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
+            quoted::append_plain(message, text);
         } else {
-            body.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-            quoted::append(&mut body, text);
+            message.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+            quoted::append(message, text);
         }
         // This line's end belongs to the boundary.
-        body.extend_from_slice(b"\r\n");
+        message.extend_from_slice(b"\r\n");
     }
-    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    String::from_utf8(body).ok()
+    message.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
 }
 
 fn address(address: &EmailAddress) -> Result<Address, lettre::address::AddressError> {
@@ -117,11 +137,13 @@ fn address(address: &EmailAddress) -> Result<Address, lettre::address::AddressEr
 }
 
 /// Whether CR and LF come only together, no line begins with a dot, and the last one is ended.
-fn is_sound(message: &str) -> bool {
-    let mut lines = message.split('\n');
-    let is_ended = lines.next_back() == Some("") && !message.is_empty();
-    is_ended
-        && lines.all(|line| line.strip_suffix('\r').is_some_and(|line| !line.starts_with('.') && !line.contains('\r')))
+fn is_sound(message: &[u8]) -> bool {
+    let byte = |at: usize| message.get(at).copied();
+    let is_paired = |at: usize| match byte(at) {
+        Some(b'\r') => byte(at + 1) == Some(b'\n'),
+        _ => at > 0 && byte(at - 1) == Some(b'\r') && byte(at + 1) != Some(b'.'),
+    };
+    message.ends_with(b"\n") && !message.starts_with(b".") && memchr::memchr2_iter(b'\r', b'\n', message).all(is_paired)
 }
 
 #[cfg(test)]
@@ -131,7 +153,7 @@ mod tests {
     #[test]
     fn only_whole_lines_that_begin_with_no_dot_are_sound() {
         for message in ["a: b\r\n\r\nc.\r\n", "\r\n", "a\r\n\r\n"] {
-            assert!(is_sound(message), "{message:?}");
+            assert!(is_sound(message.as_bytes()), "{message:?}");
         }
         for message in [
             "",
@@ -147,7 +169,7 @@ mod tests {
             "a\r\r\n",
             "a\n\r\n",
         ] {
-            assert!(!is_sound(message), "{message:?}");
+            assert!(!is_sound(message.as_bytes()), "{message:?}");
         }
     }
 }

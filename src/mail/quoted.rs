@@ -14,38 +14,47 @@ const LONGEST: usize = 998;
 /// Whether `text` can go as it is: printable ASCII, no line too long, none that could be mistaken, and no blank at the end of
 /// one, which some servers cut off.
 pub(super) fn is_plain(text: &str) -> bool {
-    text.is_ascii()
-        && text.split('\n').all(|line| {
-            let line = line.strip_suffix('\r').unwrap_or(line).as_bytes();
+    // Every byte is looked at, so that the compiler can look at many together.
+    let is_printable = |plain, &byte| plain & matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    text.as_bytes().iter().fold(true, is_printable)
+        && lines(text).all(|(line, _)| {
             line.len() <= LONGEST
-                && line.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~'))
                 && !line.starts_with(b".")
                 && !line.starts_with(b"From ")
                 && !matches!(line.last(), Some(b' ' | b'\t'))
+                && memchr::memchr(b'\r', line).is_none()
         })
 }
 
 /// Appends a text that [is plain](is_plain), with every line ended in CRLF.
 pub(super) fn append_plain(message: &mut Vec<u8>, text: &str) {
-    for line in text.split_inclusive('\n') {
-        match line.strip_suffix('\n') {
-            Some(line) => {
-                message.extend_from_slice(line.strip_suffix('\r').unwrap_or(line).as_bytes());
-                message.extend_from_slice(b"\r\n");
-            }
-            None => message.extend_from_slice(line.as_bytes()),
+    for (line, ended) in lines(text) {
+        message.extend_from_slice(line);
+        if ended {
+            message.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// The lines of `text` without their ends, LF or CRLF, and whether they have one: the last one may not.
+fn lines(text: &str) -> impl Iterator<Item = (&[u8], bool)> {
+    let text = text.as_bytes();
+    let mut begin = 0;
+    let ends = memchr::memchr_iter(b'\n', text).map(Some).chain([None]);
+    ends.map(move |end| {
+        let line = &text[begin..end.unwrap_or(text.len())];
+        begin = end.map_or(text.len(), |end| end + 1);
+        let line = if end.is_some() { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
+        (line, end.is_some())
+    })
 }
 
 /// Appends `text` to `message`. Every line ends in CRLF, whatever it ended in before; a carriage return that is none of a
 /// line's end is encoded. What is written is ASCII and has no other control characters.
 pub(super) fn append(message: &mut Vec<u8>, text: &str) {
-    for line in text.split_inclusive('\n') {
-        let ended = line.strip_suffix('\n');
-        let line = ended.map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
-        append_line(message, line.as_bytes());
-        if ended.is_some() {
+    for (line, ended) in lines(text) {
+        append_line(message, line);
+        if ended {
             message.extend_from_slice(b"\r\n");
         }
     }
@@ -143,7 +152,7 @@ mod tests {
             append_plain(&mut message, text);
             assert_eq!(String::from_utf8(message).unwrap(), text.replace("\r\n", "\n").replace('\n', "\r\n"));
         }
-        for text in ["ü", ".", "a\n.b", "From x", "a \n", "a\t", "a\rb", "\0", &"a".repeat(999)] {
+        for text in ["ü", ".", "a\n.b", "From x", "a \n", "a\t", "a\rb", "a\r", "\0", &"a".repeat(999)] {
             assert!(!is_plain(text), "{text:?}");
         }
     }

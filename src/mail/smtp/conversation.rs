@@ -4,7 +4,7 @@
 //! one: a mail costs two round trips instead of four. A relay may then grant DATA although it has refused the sender or
 //! the recipient; nothing is sent in that case, and the connection, which waits for a message, is given up.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::iter;
 use std::pin::pin;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::mail::transport::{Mailbox, Outcome, Progress};
 /// A relay may take this many times longer over the final dot than over a command: giving up there costs a repeat
 /// (RFC 5321, 4.5.3.2.6).
 const DOT_PATIENCE: u32 = 4;
-/// Messages up to this size, in bytes, go out with their dot in one write: the system takes so much at once, so there is
+/// Messages up to this size with their dot, in bytes, go out in one write: the system takes so much at once, so there is
 /// no time at which only a part is on its way. Larger ones are sent first, and the dot after them.
 const ONE_WRITE: usize = 16 * 1024;
 
@@ -51,16 +51,6 @@ impl From<Fault> for Talk {
             Fault::Wire(error) => Self::Broken { error, about_recipient: true },
             fault @ Fault::Reply { .. } => Self::Over(fault.into_refusal()),
         }
-    }
-}
-
-/// A whole message, written as a command is.
-struct WithDot<'a>(&'a str);
-
-impl Display for WithDot<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)?;
-        f.write_str(".\r\n")
     }
 }
 
@@ -95,7 +85,7 @@ impl<'a> Conversation<'a> {
             return talk;
         }
         match may_go_out() {
-            Ok(()) => self.message(&envelope.message, progress).await,
+            Ok(()) => self.message(envelope, progress).await,
             // The relay waits for a message that will not come.
             Err(outcome) => Talk::Last(outcome),
         }
@@ -144,11 +134,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn message(&mut self, message: &str, progress: &Progress) -> Talk {
-        let answer = if message.len() <= ONE_WRITE {
-            self.message_with_dot(message, progress).await
+    async fn message(&mut self, envelope: &Envelope, progress: &Progress) -> Talk {
+        let with_dot = envelope.message_with_dot();
+        let answer = if with_dot.len() <= ONE_WRITE {
+            self.message_with_dot(with_dot, progress).await
         } else {
-            self.message_then_dot(message, progress).await
+            self.message_then_dot(envelope.message(), progress).await
         };
         match answer {
             Ok(response) => Talk::Over(Outcome::Delivered { reply: reply::text(&response) }),
@@ -161,10 +152,10 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn message_with_dot(&mut self, message: &str, progress: &Progress) -> Result<Response, Fault> {
+    async fn message_with_dot(&mut self, with_dot: &str, progress: &Progress) -> Result<Response, Fault> {
         progress.dot();
         let limit = self.limit.saturating_mul(DOT_PATIENCE);
-        match timeout(limit, self.smtp.command(WithDot(message))).await {
+        match timeout(limit, self.smtp.command(with_dot)).await {
             Ok(answer) => answer.map_err(|error| Fault::of(&error)),
             Err(_) => Err(Fault::Wire(format!("no answer to the message within {limit:?}"))),
         }
