@@ -5,10 +5,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gatepost::cli::Cli;
-use mimalloc::MiMalloc;
-
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -105,7 +105,7 @@ pub struct Requested {
 }
 
 /// What a sign-in mail carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignInForm {
     /// A code alone.
@@ -118,6 +118,15 @@ pub enum SignInForm {
 }
 
 impl SignInForm {
+    /// The kind of mail.
+    pub fn kind(self) -> MailKind {
+        match self {
+            Self::Code => MailKind::Code,
+            Self::MagicLink => MailKind::MagicLink,
+            Self::CodeAndLink => MailKind::CodeAndLink,
+        }
+    }
+
     /// Whether the mail has a code.
     pub fn has_code(self) -> bool {
         self != Self::MagicLink
@@ -242,9 +251,7 @@ impl MailContent {
     /// The kind of mail this makes.
     pub fn kind(&self) -> MailKind {
         match self {
-            Self::SignIn { form: SignInForm::Code, .. } => MailKind::Code,
-            Self::SignIn { form: SignInForm::MagicLink, .. } => MailKind::MagicLink,
-            Self::SignIn { form: SignInForm::CodeAndLink, .. } => MailKind::CodeAndLink,
+            Self::SignIn { form, .. } => form.kind(),
             Self::RegistrationNotice { .. } => MailKind::RegistrationNotice,
             Self::RegistrationDigest { .. } => MailKind::RegistrationDigest,
             Self::AccountApproved { .. } => MailKind::AccountApproved,

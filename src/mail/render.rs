@@ -3,6 +3,7 @@
 //! Only a digest's facts change between two attempts, so every other mail that is sent twice is the same mail.
 
 mod context;
+mod stencil;
 mod words;
 
 use std::fmt;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 
 use url::Url;
 
-use self::context::{Context, Values};
+use self::context::{Context, Values, device};
+use self::stencil::{Particulars, Shape, Stencils};
 pub(super) use self::words::one_line;
+use self::words::{moment, whole_minutes};
 use super::facts::Facts;
 use super::samples;
-use crate::domain::{KeyId, KeyRing, Language, MailContent, MailKind, OneTimeCode, Redacted, SignInForm};
+use crate::domain::{KeyId, KeyRing, Language, MailContent, MailKind, OneTimeCode, Redacted, Requested, SignInForm};
 use crate::store::{Challenge, Mail};
 use crate::templates::{Speech, TemplateError, Templates};
 
@@ -32,6 +35,8 @@ struct Parts {
     keys: Arc<KeyRing>,
     /// For each of [`MailKind::ALL`], the names of its templates: subject, text, HTML.
     names: Vec<[String; 3]>,
+    /// Of the built-in templates only: what an operator's do with a value, a stencil cannot know.
+    stencils: Option<Stencils>,
 }
 
 /// A mail's text. `Debug` shows none of it.
@@ -84,7 +89,8 @@ impl Renderer {
         let name = |kind: &MailKind| [".subject.txt", ".txt", ".html"].map(|suffix| format!("mail/{kind}{suffix}"));
         let names = MailKind::ALL.iter().map(name).collect();
         let are_replaced = templates.are_replaced();
-        let renderer = Self(Arc::new(Parts { templates, speeches, product, public_url, keys, names }));
+        let stencils = (!are_replaced).then(Stencils::default);
+        let renderer = Self(Arc::new(Parts { templates, speeches, product, public_url, keys, names, stencils }));
         if are_replaced {
             renderer.try_every_mail()?;
         }
@@ -104,11 +110,10 @@ impl Renderer {
         let told = match (content, facts) {
             (MailContent::SignIn { form, requested, .. }, Facts::Challenge(challenge)) => {
                 (rendered.code, rendered.link) = self.credentials(challenge, *form)?;
-                let spaced = rendered.code.as_ref().map(|code| in_groups(speech, code)).unwrap_or_default();
-                let code = rendered.code.as_ref().map(|code| (code.expose(), spaced.as_str()));
-                let link = rendered.link.as_ref().map(|link| link.expose().as_str());
-                let works = (mail.created_at, challenge.expires_at);
-                Context::of_sign_in(speech, *form, requested, code, link, works)?
+                let minutes = whole_minutes(mail.created_at, challenge.expires_at);
+                let shape = Shape { form: *form, language: speech.language(), minutes };
+                self.sign_in(&mut rendered, shape, &mail.recipient, requested)?;
+                return Ok(rendered);
             }
             (MailContent::RegistrationDigest { .. }, Facts::Applicants { newest, total }) => {
                 Context::of_notice(speech, content, Some((newest, *total)), public_url, product)?
@@ -120,6 +125,49 @@ impl Renderer {
         };
         self.fill(&mut rendered, content.kind(), told.finish(speech, &mail.recipient, product, public_url))?;
         Ok(rendered)
+    }
+
+    /// The text of a sign-in mail, whose code and link are `rendered` already.
+    fn sign_in(
+        &self,
+        rendered: &mut Rendered,
+        shape: Shape,
+        recipient: &str,
+        requested: &Requested,
+    ) -> Result<(), RenderError> {
+        let speech = self.speech(shape.language);
+        let spaced = rendered.code.as_ref().map(|code| in_groups(speech, code)).unwrap_or_default();
+        let (code, link) = (rendered.code.clone(), rendered.link.clone());
+        let particulars = Particulars {
+            recipient,
+            code: code.as_ref().map_or("", OneTimeCode::expose),
+            code_spaced: &spaced,
+            link: link.as_ref().map_or("", |link| link.expose()),
+            device: &device(speech, &requested.device)?,
+            address: &requested.address,
+            time: &moment(shape.language, requested.at),
+        };
+        let Some(stencils) = self.0.stencils.as_ref().filter(|_| particulars.fit_a_stencil()) else {
+            return self.sign_in_in_full(rendered, shape, &particulars);
+        };
+        let stencil = stencils.get_or_cut(shape, |marks| {
+            let mut marked = Rendered::default();
+            self.sign_in_in_full(&mut marked, shape, marks).map(|()| marked)
+        })?;
+        stencil.fill(rendered, &particulars);
+        Ok(())
+    }
+
+    fn sign_in_in_full(
+        &self,
+        rendered: &mut Rendered,
+        shape: Shape,
+        particulars: &Particulars<'_>,
+    ) -> Result<(), RenderError> {
+        let Parts { product, public_url, .. } = &*self.0;
+        let told = Context::of_sign_in(shape.language, shape.form, shape.minutes, particulars);
+        let values = told.finish(self.speech(shape.language), particulars.recipient, product, public_url);
+        self.fill(rendered, shape.form.kind(), values)
     }
 
     fn fill(&self, rendered: &mut Rendered, kind: MailKind, mut values: Values) -> Result<(), RenderError> {

@@ -9,6 +9,7 @@
 mod locales;
 mod speech;
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
 use serde::Serialize;
 
-pub use speech::{Said, Speech};
+pub use speech::{Said, Speech, without_marks};
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +186,17 @@ fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), mini
     }
 }
 
+/// `text` as HTML shows it.
+pub fn escape_html(text: &str) -> Cow<'_, str> {
+    if !text.contains(['<', '>', '&', '"', '\'']) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    // Writing into a string cannot fail.
+    let _ = write_html(&mut escaped, text);
+    Cow::Owned(escaped)
+}
+
 /// Writes `text` so that HTML shows it, in an element or in a quoted attribute.
 fn write_html(out: &mut impl Write, text: &str) -> std::fmt::Result {
     let mut plain = 0;
@@ -274,8 +286,7 @@ mod tests {
 
     #[test]
     fn html_is_escaped_and_links_stay_readable() {
-        let mut written = String::new();
-        write_html(&mut written, "<a href=\"https://x/?a=b&c='d'\">é</a>").unwrap();
+        let written = escape_html("<a href=\"https://x/?a=b&c='d'\">é</a>");
         assert_eq!(written, "&lt;a href=&quot;https://x/?a=b&amp;c=&#x27;d&#x27;&quot;&gt;é&lt;/a&gt;");
     }
 

@@ -16,7 +16,7 @@ use minijinja::value::{Kwargs, Object, ObjectRepr, from_args};
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use super::locales::{Bundle, Locale, in_pattern};
-use super::{TemplateError, write_html};
+use super::{TemplateError, escape_html};
 use crate::domain::Language;
 
 /// Fluent's marks around a value: FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE.
@@ -110,10 +110,12 @@ impl Speech {
         if !html {
             return if self.language.is_rtl() { said.replace(MARKS, "") } else { said.to_owned() };
         }
-        let mut escaped = String::with_capacity(said.len() + 16);
-        // Writing into a string cannot fail.
-        let _ = write_html(&mut escaped, said);
-        if self.language.is_rtl() { escaped.replace(MARKS[0], "<bdi>").replace(MARKS[1], "</bdi>") } else { escaped }
+        let escaped = escape_html(said);
+        if self.language.is_rtl() {
+            escaped.replace(MARKS[0], "<bdi>").replace(MARKS[1], "</bdi>")
+        } else {
+            escaped.into_owned()
+        }
     }
 }
 
@@ -128,7 +130,7 @@ impl<'a> From<&'a Said> for FluentValue<'a> {
 }
 
 /// `text` without marks of its own, which would close or open ours.
-fn without_marks(text: &str) -> String {
+pub fn without_marks(text: &str) -> String {
     text.replace(MARKS, "")
 }
 

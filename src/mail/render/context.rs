@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use minijinja::{Value, context};
 
-use super::words::{moment, whole_minutes};
+use super::stencil::Particulars;
+use super::words::moment;
 use crate::domain::{Instant, Language, MailContent, Requested, SecurityEvent, SignInForm};
 use crate::store::User;
 use crate::templates::{Said, Speech, TemplateError};
@@ -27,28 +28,26 @@ impl Context {
         Self { language, topic, values: Vec::with_capacity(20), said: Vec::with_capacity(8), rows: Vec::new() }
     }
 
-    /// A sign-in mail, whose code and link are given as far as its form has them.
+    /// A sign-in mail, whose code and link work for so many minutes.
     pub(super) fn of_sign_in(
-        speech: &Arc<Speech>,
+        language: Language,
         form: SignInForm,
-        requested: &Requested,
-        code: Option<(&str, &str)>,
-        link: Option<&str>,
-        (from, to): (Instant, Instant),
-    ) -> Result<Self, TemplateError> {
+        minutes: i64,
+        particulars: &Particulars<'_>,
+    ) -> Self {
         let topic = match form {
             SignInForm::Code => "code",
             SignInForm::MagicLink => "magic-link",
             SignInForm::CodeAndLink => "code-and-link",
         };
-        let mut told = Self::new(speech.language(), topic);
-        told.tell("code", code.map(|(code, _)| code));
-        told.tell("link", link);
-        told.say("code", code.map_or("", |(code, _)| code));
-        told.say("code_spaced", code.map_or("", |(_, spaced)| spaced));
-        told.said.push(("minutes", Said::Number(whole_minutes(from, to))));
-        told.requested(speech, requested)?;
-        Ok(told)
+        let mut told = Self::new(language, topic);
+        told.tell("code", form.has_code().then_some(particulars.code));
+        told.tell("link", form.has_link().then_some(particulars.link));
+        told.say("code", particulars.code);
+        told.say("code_spaced", particulars.code_spaced);
+        told.said.push(("minutes", Said::Number(minutes)));
+        told.requested(particulars.device, particulars.address, particulars.time);
+        told
     }
 
     /// A mail of any other kind.
@@ -73,7 +72,7 @@ impl Context {
                     speech.text("quoted", &[("text", Said::Text(name.clone()))])?
                 };
                 told.row("label-name", name);
-                told.requested(speech, requested)?;
+                told.requested_of(speech, requested)?;
                 notice.note = ("registration-note", note);
                 notice.button = Some(("button-review", page(&format!("/admin/approvals/{user_id}"))));
                 notice.advice = "registration-advice";
@@ -95,12 +94,12 @@ impl Context {
                 notice.advice = "rejected-advice";
             }
             MailContent::NewDevice { requested } => {
-                told.requested(speech, requested)?;
+                told.requested_of(speech, requested)?;
                 notice.button = Some(("button-account", page("/account")));
             }
             MailContent::AddressChanged { new_address_masked, requested } => {
                 told.foreign_row("label-new-email", new_address_masked);
-                told.requested(speech, requested)?;
+                told.requested_of(speech, requested)?;
                 notice.advice = "address-changed-advice";
             }
             MailContent::Invitation { inviter, name } => {
@@ -110,7 +109,7 @@ impl Context {
                 notice.advice = "invitation-advice";
             }
             MailContent::SecurityNotice { event, requested } => {
-                told.requested(speech, requested)?;
+                told.requested_of(speech, requested)?;
                 notice.button = Some(("button-account", page("/account")));
                 if *event == SecurityEvent::RoleChanged {
                     notice.advice = "role-changed-advice";
@@ -140,10 +139,15 @@ impl Context {
     }
 
     /// Who asked, from where and when.
-    fn requested(&mut self, speech: &Speech, requested: &Requested) -> Result<(), TemplateError> {
-        self.row("label-device", device(speech, &requested.device)?);
-        self.foreign_row("label-address", &requested.address);
-        self.row("label-time", moment(self.language, requested.at));
+    fn requested(&mut self, device: &str, address: &str, time: &str) {
+        self.row("label-device", device.to_owned());
+        self.foreign_row("label-address", address);
+        self.row("label-time", time.to_owned());
+    }
+
+    fn requested_of(&mut self, speech: &Speech, requested: &Requested) -> Result<(), TemplateError> {
+        let (device, time) = (device(speech, &requested.device)?, moment(self.language, requested.at));
+        self.requested(&device, &requested.address, &time);
         Ok(())
     }
 
@@ -234,7 +238,7 @@ fn topic(content: &MailContent) -> &'static str {
 }
 
 /// A device's description, which is stored in English, in the language of the mail.
-fn device(speech: &Speech, stored: &str) -> Result<String, TemplateError> {
+pub(super) fn device(speech: &Speech, stored: &str) -> Result<String, TemplateError> {
     match stored.split_once(" on ") {
         Some((browser, system)) => {
             let (browser, system) = (Said::Text(browser.to_owned()), Said::Text(system.to_owned()));
