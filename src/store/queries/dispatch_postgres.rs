@@ -5,7 +5,8 @@
 //! arrays. Each is a type of its own, so that it is prepared once for each connection.
 //!
 //! Rows that are named by their ids are to be found by those. `status || ''` says to the planner what `status` would, but for
-//! the partial indexes, in which it would visit every row that has had the status since the last vacuum.
+//! the partial indexes, in which it would visit every row that has had the status since the last vacuum. Where each row comes
+//! with values of its own, the arrays are unnested and each of them looked up, so that the time grows with their number.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -115,10 +116,8 @@ impl QueryFragment<Pg> for Renew<'_> {
         out.push_bind_param::<Array<Uuid>, _>(self.ids)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(self.fences)?;
-        out.push_sql(") AS held (id, fence) WHERE outbox.id = ANY(");
-        out.push_bind_param::<Array<Uuid>, _>(self.ids)?;
         out.push_sql(
-            ") AND outbox.id = held.id AND outbox.fence = held.fence AND outbox.status || '' = 'sending' \
+            ") AS held (id, fence) WHERE outbox.id = held.id AND outbox.fence = held.fence AND outbox.status || '' = 'sending' \
              RETURNING outbox.id",
         );
         Ok(())
@@ -167,10 +166,8 @@ impl QueryFragment<Pg> for Settle<'_> {
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.errors)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Bool>, _>(&self.uncounted)?;
-        out.push_sql(") AS ended (id, fence, status, next_attempt_at, error, uncounted) WHERE outbox.id = ANY(");
-        out.push_bind_param::<Array<Uuid>, _>(&self.ids)?;
         out.push_sql(
-            ") AND outbox.id = ended.id AND outbox.fence = ended.fence AND outbox.status || '' = 'sending' \
+            ") AS ended (id, fence, status, next_attempt_at, error, uncounted) WHERE outbox.id = ended.id AND outbox.fence = ended.fence AND outbox.status || '' = 'sending' \
              RETURNING outbox.id",
         );
         Ok(())
