@@ -58,14 +58,14 @@ impl Redis {
     }
 
     /// Runs `work` on a connection that it shares with others: it may send any number of commands, but none that blocks.
-    /// All of it must be done within the response timeout. Fails at once while the breaker is open.
+    /// All of it must be done within the response timeout, or a quarter of that if the last answer has not come. Fails at once while the breaker is open.
     pub async fn run<T, F, W>(&self, work: W) -> Result<T, RedisError>
     where
         F: Future<Output = RedisResult<T>>,
         W: FnOnce(MultiplexedConnection) -> F,
     {
-        let generation = self.0.generation()?;
-        let answer = tokio::time::timeout(self.0.connector.response_timeout(), work(generation.lane())).await;
+        let (generation, patience) = self.0.for_a_command()?;
+        let answer = tokio::time::timeout(patience, work(generation.lane())).await;
         let outcome = match answer {
             Ok(answer) => answer.map_err(RedisError::from),
             Err(_) => Err(RedisError::Timeout),
