@@ -156,7 +156,7 @@ impl Trial {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_redis_no_answer_is_two_seconds_out_of_date() {
     let seed = u64::from(std::process::id());
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let trial = Trial::begin().await;
     let mut dice = Dice(seed);
     let mut next = || Dice(dice.roll());
@@ -164,7 +164,7 @@ async fn whatever_happens_to_redis_no_answer_is_two_seconds_out_of_date() {
     let (_, writes, happened) =
         tokio::join!(futures_util::future::join_all(readers), trial.writes(next()), trial.faults(next()),);
     let (reads, worst) = (trial.reads.into_inner(), trial.worst.into_inner());
-    println!("{reads} reads, {writes} writes; faults {happened:?}; the worst answer was {worst} ms out of date");
+    eprintln!("{reads} reads, {writes} writes; faults {happened:?}; the worst answer was {worst} ms out of date");
     assert!(writes > 0 && reads > u64::from(writes), "there was something to check");
     let caches = trial.instances.map(|cache| cache.stats());
     assert!(caches.iter().all(|stats| stats.sessions.redis.hits + stats.users.redis.hits > 0), "Redis was read");

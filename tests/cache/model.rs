@@ -185,7 +185,7 @@ fn without_any_one_rule_something_goes_wrong() {
         &[Rule::LateJoinersLoadAgain],
     ] {
         let (wrong, steps) = search(without, 200_000).unwrap_or_else(|| panic!("{without:?} would not be missed"));
-        println!("without {without:?}: {wrong:?} after {steps:?}");
+        eprintln!("without {without:?}: {wrong:?} after {steps:?}");
         // Tombstones keep Redis right where nobody who could know better is told.
         let of_redis = [Rule::Tombstones, Rule::OlderFillsAreRefused].iter().any(|rule| without.contains(rule));
         assert_eq!(wrong == Wrong::Returned, of_redis, "without {without:?}: {wrong:?}");

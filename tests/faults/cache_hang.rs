@@ -66,11 +66,11 @@ async fn redis_hangs_under_load_and_nobody_waits() {
     let phases = [0, 1, 2].map(|phase| of_phase(&samples, phase));
     for (name, took) in ["before", "while Redis hangs", "after"].iter().zip(&phases) {
         let (median, high, longest) = (percentile(took, 50), percentile(took, 99), percentile(took, 100));
-        println!("{name}: {} requests, p50 {median:?}, p99 {high:?}, longest {longest:?}", took.len());
+        eprintln!("{name}: {} requests, p50 {median:?}, p99 {high:?}, longest {longest:?}", took.len());
     }
     let slices = (PHASE * 3).as_millis() / SLICE.as_millis();
     let in_slice = |at: u128| samples.iter().filter(|(sent, _)| sent.as_millis() / SLICE.as_millis() == at).count();
-    println!("requests in each {SLICE:?}: {:?}", (0..slices).map(in_slice).collect::<Vec<_>>());
+    eprintln!("requests in each {SLICE:?}: {:?}", (0..slices).map(in_slice).collect::<Vec<_>>());
 
     let longest_before = percentile(&phases[0], 100);
     for took in &phases[1..] {

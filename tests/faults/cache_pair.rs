@@ -83,7 +83,7 @@ impl Pair {
             subject.decide(self).await;
             assert!(subject.is_decided(&self.one).await, "{:?}, {what}: at once where it was made", subject.decision);
             let took = subject.enforced(&self.two, Instant::now()).await;
-            println!("{:?}, {what}: enforced by the other instance after {took:?}", subject.decision);
+            eprintln!("{:?}, {what}: enforced by the other instance after {took:?}", subject.decision);
             longest = longest.max(took);
         }
         for subject in subjects {

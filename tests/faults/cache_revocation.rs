@@ -89,7 +89,7 @@ async fn a_decision_is_enforced_whose_writer_was_killed_after_its_commit() {
         eventually("the writer to be about to tell", SOON, async || (wire.cuts() > 0).then_some(())).await;
         pair.one.kill();
         let took = subject.enforced(&pair.two, Instant::now()).await;
-        println!("{decision:?}, its writer was killed: enforced by the other instance after {took:?}");
+        eprintln!("{decision:?}, its writer was killed: enforced by the other instance after {took:?}");
         request.await.unwrap();
         wire.spare();
         let again = setup.start_again(&pair.one).await;

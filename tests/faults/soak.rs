@@ -82,8 +82,8 @@ async fn nothing_is_left_of_those_who_have_gone() {
     let (middle, half) = (holdings(&setup, &server).await, visits.load(Ordering::Relaxed));
     traffic(&setup, &server, &visits, Instant::now() + HALF).await;
     let (end, all) = (holdings(&setup, &server).await, visits.load(Ordering::Relaxed));
-    println!("after {half} visits of {} requests each: {middle:?}", VALIDATIONS + 4);
-    println!("after {all} visits: {end:?}");
+    eprintln!("after {half} visits of {} requests each: {middle:?}", VALIDATIONS + 4);
+    eprintln!("after {all} visits: {end:?}");
 
     // A page or two for each visit would be many times this.
     assert!(end.memory_kib < middle.memory_kib + middle.memory_kib / 6 + 6 * 1024, "memory grows");
@@ -97,7 +97,7 @@ async fn nothing_is_left_of_those_who_have_gone() {
     })
     .await;
     let keys: i64 = setup.servers().redis.ask(&["DBSIZE"]).await;
-    println!("{keys} keys in Redis, all of which end by themselves");
+    eprintln!("{keys} keys in Redis, all of which end by themselves");
     let lasting = lasting_keys(&setup).await;
     assert!(lasting.is_empty(), "these never end: {lasting:?}");
 }

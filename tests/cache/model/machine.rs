@@ -61,7 +61,6 @@ impl<'a> Machine<'a> {
                 let version = self.instances[i].messages.remove(0);
                 self.raise(i, version);
             }
-            Op::Hear(_) => {}
             Op::Cut(i) => self.cut(i),
             Op::Subscribe(i) => self.subscribe(i),
             Op::Attend(i) => match self.instances[i].link {
@@ -85,7 +84,7 @@ impl<'a> Machine<'a> {
                 let (life, saved) = (self.redis.life + 1, self.redis.saved);
                 self.redis = Redis { up: true, life, stored: saved, saved, forgotten: 0 };
             }
-            Op::Start => {}
+            Op::Hear(_) | Op::Start => {}
         }
         let returned = self.redis.stored.is_some_and(|it| !it.tombstone && it.version < self.redis.forgotten);
         if returned { Err(Wrong::Returned) } else { Ok(()) }
@@ -161,15 +160,15 @@ impl<'a> Machine<'a> {
         let Some((step, version)) = self.instances[i].writer else {
             self.database.commits.push(self.now);
             self.database.changed = self.now - late;
-            self.instances[i].writer = Some((Writer::ForgetsHere, self.database.version()));
+            self.instances[i].writer = Some((Writer::Here, self.database.version()));
             return;
         };
         self.instances[i].writer = match step {
-            Writer::ForgetsHere => Some((Writer::ForgetsInRedis, version)),
-            Writer::ForgetsInRedis => Some((Writer::ForgetsHereAgain, version)),
-            Writer::ForgetsHereAgain => None,
+            Writer::Here => Some((Writer::InRedis, version)),
+            Writer::InRedis => Some((Writer::HereAgain, version)),
+            Writer::HereAgain => None,
         };
-        if !matches!(step, Writer::ForgetsInRedis) {
+        if !matches!(step, Writer::InRedis) {
             return self.raise(i, version);
         }
         if self.connected(i) {
@@ -189,9 +188,9 @@ impl<'a> Machine<'a> {
             Look::Idle => {
                 let starts_over = self.has(Rule::LooksStartOver);
                 let instance = &mut self.instances[i];
-                let (changed, there) = (instance.seen != instance.changes, instance.link.is_some());
+                let (was_away, there) = (instance.seen != instance.changes, instance.link.is_some());
                 instance.seen = instance.changes;
-                if (changed || !there) && starts_over {
+                if (was_away || !there) && starts_over {
                     (instance.looked, instance.handled, instance.belief) = (None, None, None);
                 }
                 let (since, changes) = (instance.looked.map(|looked| looked - overlap), instance.changes);

@@ -168,12 +168,12 @@ pub(super) struct Handled {
     pub(super) again: Option<u32>,
 }
 
-/// What a writer does next.
+/// Where a writer forgets next.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Writer {
-    ForgetsHere,
-    ForgetsInRedis,
-    ForgetsHereAgain,
+    Here,
+    InRedis,
+    HereAgain,
 }
 
 /// The row.
