@@ -88,12 +88,12 @@ impl Look {
         let oldest = now - span(USER_TTL.max(SESSION_TTL)) - span(MARGIN);
         // The database's clock may have been set back.
         let Some(last) = self.last.map(|last| last.min(now)) else { return oldest };
-        if now - last > span(GAP) {
-            self.stalled = Some((last, now + span(MARGIN)));
-        }
         self.stalled = self.stalled.filter(|(_, until)| now < *until);
-        let last = self.stalled.map_or(last, |(before, _)| last.min(before));
-        (last - span(MARGIN)).max(oldest)
+        let before = self.stalled.map_or(last, |(before, _)| last.min(before));
+        if now - last > span(GAP) {
+            self.stalled = Some((before, now + span(MARGIN)));
+        }
+        (before - span(MARGIN)).max(oldest)
     }
 }
 
@@ -195,5 +195,39 @@ impl Cache {
             note(handled, *id, *version, *changed);
         }
         Some(due.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Clock;
+
+    fn seconds(count: u64) -> chrono::TimeDelta {
+        span(Duration::from_secs(count))
+    }
+
+    #[test]
+    fn looks_overlap_and_the_first_goes_all_the_way_back() {
+        let (mut look, now) = (Look::new(None), Clock::system().now());
+        assert_eq!(look.since(now), now - seconds(315));
+        look.last = Some(now);
+        assert_eq!(look.since(now + seconds(1)), now - seconds(15));
+        assert_eq!(look.since(now - seconds(60)), now - seconds(75), "the clock was set back");
+    }
+
+    #[test]
+    fn after_a_database_that_stood_still_looks_go_back_to_before_that_for_a_while() {
+        let (mut look, before) = (Look::new(None), Clock::system().now());
+        look.last = Some(before);
+        for later in [30, 34, 38, 41, 44] {
+            assert_eq!(look.since(before + seconds(later)), before - seconds(15), "{later}");
+            look.last = Some(before + seconds(later));
+        }
+        assert_eq!(
+            look.since(before + seconds(45)),
+            before + seconds(29),
+            "what was stuck has been committed or is lost"
+        );
     }
 }

@@ -9,7 +9,8 @@
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
 //! **The life of an outage.** A connection that breaks, or three failures in a row (no answer in time, or a server that
-//! cannot serve), open the [breaker]. At that moment all connections of that generation are given up, the watch of
+//! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout. When
+//! it opens, all connections of that generation are given up, the watch of
 //! [`Redis::changes`] turns `false`, and from then on every call returns [`RedisError::Unavailable`] at once: nobody waits.
 //! The task probes, at once after a broken connection and else after half a second, then in doubling intervals up to a
 //! minute, one probe at a time, with or without traffic. The first probe that succeeds brings a whole new generation
