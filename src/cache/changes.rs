@@ -23,6 +23,9 @@ use crate::store::{StoreError, read};
 
 /// How long a transaction may take from when it takes its time to when it commits.
 const MARGIN: Duration = Duration::from_secs(15);
+/// After looks were this far apart the database was away, or stood still: what was sent to it before may be committed
+/// only now, with the time of then.
+const GAP: Duration = Duration::from_secs(4);
 /// When a change is dealt with again: later than a fill may come that began before it.
 const AGAIN_AFTER: Duration = tier::TTL.saturating_add(Duration::from_millis(200));
 /// Rows of one query.
@@ -34,6 +37,8 @@ pub(super) struct Look {
     available: Option<watch::Receiver<bool>>,
     /// When the last complete look began; `None` before the first.
     last: Option<Instant>,
+    /// The last look before a [`GAP`], and until when changes from then on are read.
+    stalled: Option<(Instant, Instant)>,
     users: HashMap<UserId, Handled>,
     sessions: HashMap<SessionId, Handled>,
 }
@@ -55,7 +60,7 @@ struct Handled {
 
 impl Look {
     pub(super) fn new(available: Option<watch::Receiver<bool>>) -> Self {
-        Self { available, last: None, users: HashMap::new(), sessions: HashMap::new() }
+        Self { available, last: None, stalled: None, users: HashMap::new(), sessions: HashMap::new() }
     }
 
     fn start_over(&mut self) {
@@ -64,15 +69,31 @@ impl Look {
         self.sessions.clear();
     }
 
-    /// Whether Redis is there; starts over if it was away in between.
-    fn has_redis(&mut self) -> bool {
-        let Some(available) = &mut self.available else { return false };
-        let flipped = available.has_changed().unwrap_or(false);
-        let there = *available.borrow_and_update();
+    /// What this look will be worth, if Redis is there; starts over if it was away in between.
+    fn begin(&mut self) -> Option<Belief> {
+        let available = self.available.as_mut()?;
+        let (flipped, there) = {
+            let seen = available.borrow_and_update();
+            (seen.has_changed(), *seen)
+        };
+        let belief = there.then(|| Belief::from_now_on(available.clone()));
         if flipped || !there {
             self.start_over();
         }
-        there
+        belief
+    }
+
+    /// From when on changes are read by a look at `now`.
+    fn since(&mut self, now: Instant) -> Instant {
+        let oldest = now - span(USER_TTL.max(SESSION_TTL)) - span(MARGIN);
+        // The database's clock may have been set back.
+        let Some(last) = self.last.map(|last| last.min(now)) else { return oldest };
+        self.stalled = self.stalled.filter(|(_, until)| now < *until);
+        let before = self.stalled.map_or(last, |(before, _)| last.min(before));
+        if now - last > span(GAP) {
+            self.stalled = Some((before, now + span(MARGIN)));
+        }
+        (before - span(MARGIN)).max(oldest)
     }
 }
 
@@ -95,14 +116,13 @@ impl Cache {
     /// Redis, since nothing in memory is older than a second. Fails as the database does.
     pub async fn poll_changes(&self) -> Result<usize, StoreError> {
         let mut look = self.0.look.lock().await;
-        let there = look.has_redis();
+        let belief = look.begin();
         if look.last.is_none() {
             self.0.shared.believe(None);
         }
-        let Some(redis) = self.0.shared.redis().filter(|_| there) else { return Ok(0) };
-        let (belief, now) = (Belief::from_now_on(redis), self.0.clock.now());
-        let oldest = now - span(USER_TTL.max(SESSION_TTL)) - span(MARGIN);
-        let since = look.last.map_or(oldest, |last| (last - span(MARGIN)).max(oldest));
+        let Some(belief) = belief else { return Ok(0) };
+        let now = self.0.clock.now();
+        let since = look.since(now);
         let failed = |_: &StoreError| self.0.upkeep_counts.load_errors.one();
         let sessions = self.look_at_sessions(&mut look, since).await.inspect_err(failed)?;
         let users = self.look_at_users(&mut look, since).await.inspect_err(failed)?;
@@ -175,5 +195,39 @@ impl Cache {
             note(handled, *id, *version, *changed);
         }
         Some(due.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Clock;
+
+    fn seconds(count: u64) -> chrono::TimeDelta {
+        span(Duration::from_secs(count))
+    }
+
+    #[test]
+    fn looks_overlap_and_the_first_goes_all_the_way_back() {
+        let (mut look, now) = (Look::new(None), Clock::system().now());
+        assert_eq!(look.since(now), now - seconds(315));
+        look.last = Some(now);
+        assert_eq!(look.since(now + seconds(1)), now - seconds(15));
+        assert_eq!(look.since(now - seconds(60)), now - seconds(75), "the clock was set back");
+    }
+
+    #[test]
+    fn after_a_database_that_stood_still_looks_go_back_to_before_that_for_a_while() {
+        let (mut look, before) = (Look::new(None), Clock::system().now());
+        look.last = Some(before);
+        for later in [30, 34, 38, 41, 44] {
+            assert_eq!(look.since(before + seconds(later)), before - seconds(15), "{later}");
+            look.last = Some(before + seconds(later));
+        }
+        assert_eq!(
+            look.since(before + seconds(45)),
+            before + seconds(29),
+            "what was stuck has been committed or is lost"
+        );
     }
 }

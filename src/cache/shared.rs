@@ -5,7 +5,7 @@
 //! writer can die before it has left its tombstone, so Redis is believed only for [`BELIEVED`] after a
 //! [look](super::changes) at the database has repaired it, and not at all after an outage until the next look.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
 
 use serde::de::DeserializeOwned;
@@ -88,9 +88,10 @@ pub(super) struct Belief {
 }
 
 impl Belief {
-    /// For a look that begins now and will turn out complete.
-    pub(super) fn from_now_on(redis: &Redis) -> Self {
-        Self { looked: Monotonic::now(), availability: redis.changes() }
+    /// For a look that begins now and will turn out complete. `availability` has seen what the look knew of Redis when it
+    /// chose how far back to read: an outage since then is one that the look does not make good.
+    pub(super) fn from_now_on(availability: watch::Receiver<bool>) -> Self {
+        Self { looked: Monotonic::now(), availability }
     }
 
     fn until(&self) -> Option<Monotonic> {
@@ -104,12 +105,19 @@ impl Belief {
 pub(super) struct Shared {
     redis: Option<Redis>,
     entropy: Entropy,
-    belief: Mutex<Option<Belief>>,
+    belief: Mutex<Believed>,
+}
+
+#[derive(Default)]
+struct Believed {
+    belief: Option<Belief>,
+    /// Counts the times at which all belief ended.
+    ends: u64,
 }
 
 impl Shared {
     pub(super) fn new(redis: Option<Redis>) -> Self {
-        Self { redis, entropy: Entropy::system(), belief: Mutex::new(None) }
+        Self { redis, entropy: Entropy::system(), belief: Mutex::default() }
     }
 
     pub(super) fn redis(&self) -> Option<&Redis> {
@@ -123,11 +131,19 @@ impl Shared {
 
     /// Takes over what is known of Redis; with `None`, it is not read until there is more.
     pub(super) fn believe(&self, belief: Option<Belief>) {
-        *self.belief.lock().unwrap_or_else(PoisonError::into_inner) = belief;
+        let mut believed = self.believed();
+        believed.ends += u64::from(belief.is_none());
+        believed.belief = belief;
     }
 
-    fn believed_until(&self) -> Option<Monotonic> {
-        self.belief.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.until()
+    /// Until when Redis is believed, and after which end of all belief.
+    fn belief(&self) -> Option<(Monotonic, u64)> {
+        let believed = self.believed();
+        Some((believed.belief.as_ref()?.until()?, believed.ends))
+    }
+
+    fn believed(&self) -> MutexGuard<'_, Believed> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks Redis for `key` with `command` and reads the answer with `parse`, which gives `None` when there is nothing.
@@ -139,7 +155,7 @@ impl Shared {
         parse: impl FnOnce(A) -> Option<Stored<T>>,
     ) -> Lookup<T> {
         let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return Lookup::Away };
-        let Some(until) = self.believed_until() else { return Lookup::Nothing };
+        let Some((until, ends)) = self.belief() else { return Lookup::Nothing };
         let stored = match redis.query::<A>(command).await {
             Ok(answer) => parse(answer),
             // Another type than was asked for: somebody else's value.
@@ -150,6 +166,8 @@ impl Shared {
             }
         };
         match stored {
+            // The answer may be that of a Redis which has been away since the question was decided upon.
+            Some(Stored::Value(_)) if self.belief().is_none_or(|(_, now)| now != ends) => {}
             Some(Stored::Value(value)) => {
                 counts.redis_hits.one();
                 return Lookup::Found(value, until);

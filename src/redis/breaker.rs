@@ -47,6 +47,11 @@ impl CircuitBreaker {
         matches!(self.state, State::Closed { .. })
     }
 
+    /// Whether the last request failed, though not yet enough of them: the next one had better not wait for long.
+    pub fn is_suspicious(&self) -> bool {
+        matches!(self.state, State::Closed { failures: 1.. })
+    }
+
     /// A request was answered. Only a closed breaker cares: an answer that arrives late proves nothing about now.
     pub fn request_succeeded(&mut self) {
         if let State::Closed { failures } = &mut self.state {
@@ -133,8 +138,11 @@ mod tests {
     fn three_failures_in_a_row_open_it_and_an_answer_between_starts_the_count_again() {
         let mut breaker = closed();
         let now = Duration::from_secs(5);
+        assert!(!breaker.is_suspicious());
         assert!(!breaker.request_failed(now) && !breaker.request_failed(now));
+        assert!(breaker.is_suspicious());
         breaker.request_succeeded();
+        assert!(!breaker.is_suspicious());
         assert!(!breaker.request_failed(now) && !breaker.request_failed(now));
         assert!(breaker.is_closed());
         assert!(breaker.request_failed(now));

@@ -17,6 +17,9 @@ use crate::settings;
 
 /// An idle link is asked this often whether it still stands.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// While the last answer has failed to come, the next is waited for by this part of the response timeout. A request that
+/// asks several times does not wait for a server that hangs several times over.
+const SUSPICION: u32 = 4;
 
 pub(super) struct Link {
     pub(super) connector: Connector,
@@ -52,6 +55,14 @@ impl Link {
     /// The connections, unless the breaker is open.
     pub(super) fn generation(&self) -> Result<Arc<Generation>, RedisError> {
         self.state().generation.clone().ok_or(RedisError::Unavailable)
+    }
+
+    /// The connections, unless the breaker is open, and how long to wait for an answer on them.
+    pub(super) fn for_a_command(&self) -> Result<(Arc<Generation>, Duration), RedisError> {
+        let state = self.state();
+        let generation = state.generation.clone().ok_or(RedisError::Unavailable)?;
+        let patience = self.connector.response_timeout();
+        Ok((generation, if state.breaker.is_suspicious() { patience / SUSPICION } else { patience }))
     }
 
     /// Takes note of how something on `generation` went, and passes the outcome on.

@@ -9,7 +9,8 @@
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
 //! **The life of an outage.** A connection that breaks, or three failures in a row (no answer in time, or a server that
-//! cannot serve), open the [breaker]. At that moment all connections of that generation are given up, the watch of
+//! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout. When
+//! it opens, all connections of that generation are given up, the watch of
 //! [`Redis::changes`] turns `false`, and from then on every call returns [`RedisError::Unavailable`] at once: nobody waits.
 //! The task probes, at once after a broken connection and else after half a second, then in doubling intervals up to a
 //! minute, one probe at a time, with or without traffic. The first probe that succeeds brings a whole new generation
@@ -58,14 +59,14 @@ impl Redis {
     }
 
     /// Runs `work` on a connection that it shares with others: it may send any number of commands, but none that blocks.
-    /// All of it must be done within the response timeout. Fails at once while the breaker is open.
+    /// All of it must be done within the response timeout, or a quarter of that if the last answer has not come. Fails at once while the breaker is open.
     pub async fn run<T, F, W>(&self, work: W) -> Result<T, RedisError>
     where
         F: Future<Output = RedisResult<T>>,
         W: FnOnce(MultiplexedConnection) -> F,
     {
-        let generation = self.0.generation()?;
-        let answer = tokio::time::timeout(self.0.connector.response_timeout(), work(generation.lane())).await;
+        let (generation, patience) = self.0.for_a_command()?;
+        let answer = tokio::time::timeout(patience, work(generation.lane())).await;
         let outcome = match answer {
             Ok(answer) => answer.map_err(RedisError::from),
             Err(_) => Err(RedisError::Timeout),

@@ -1,5 +1,5 @@
 //! The cache against real servers: two instances over one database and one Redis, and what each of them sees while
-//! the other writes, and while Redis is flushed, killed or frozen.
+//! the other writes, and while Redis is flushed, killed or frozen; and a model of all that can come between.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,7 +7,9 @@
     reason = "clippy's exceptions for tests cover only #[test] functions"
 )]
 
+mod chance;
 mod faults;
+mod model;
 mod reads;
 mod revocation;
 mod scripts;

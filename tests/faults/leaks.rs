@@ -57,6 +57,7 @@ async fn stolen_servers_sign_nobody_in() {
     assert!(rows.contains("ann@example.com"), "there is something to look through");
     let redis = servers.redis.dump().await.join("\n");
     assert!(redis.contains("session:") && redis.contains("user:id:"), "there is something to look through: {redis}");
+    assert!(!redis.contains("argon2"), "no hash of a password either: {redis}");
     server.kill();
     look_for(
         &secrets,

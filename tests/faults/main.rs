@@ -7,6 +7,9 @@
     reason = "clippy's exceptions for tests cover only #[test] functions"
 )]
 
+mod cache_hang;
+mod cache_pair;
+mod cache_revocation;
 mod leaks;
 mod mail;
 mod person;
@@ -16,6 +19,7 @@ mod restart;
 mod server;
 mod setup;
 mod shutdown;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod together;

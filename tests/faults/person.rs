@@ -100,8 +100,20 @@ impl Person {
 
     /// Posts JSON as a page of the server's own would.
     pub(crate) async fn post(&self, server: &ServerProcess, path: &str, body: &Value) -> Response {
-        let request = self.browser.post(server.url(path)).header("Origin", server.origin()).json(body);
-        request.send().await.unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", server.log()))
+        self.request_to_post(server, path, body)
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", server.log()))
+    }
+
+    /// What [`Self::post`] would send.
+    pub(crate) fn request_to_post(&self, server: &ServerProcess, path: &str, body: &Value) -> RequestBuilder {
+        self.browser.post(server.url(path)).header("Origin", server.origin()).json(body)
+    }
+
+    /// A change, as a page of the server's own would make it.
+    pub(crate) fn request_to_put(&self, server: &ServerProcess, path: &str, body: &Value) -> RequestBuilder {
+        self.browser.put(server.url(path)).header("Origin", server.origin()).json(body)
     }
 
     /// Asks the server who this is.

@@ -82,6 +82,11 @@ impl ServerProcess {
         format!("{}{path}", self.origin())
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has printed so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()

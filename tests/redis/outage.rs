@@ -210,3 +210,21 @@ async fn the_last_handle_closes_the_connections() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_asks_a_frozen_server_again_waits_for_less() {
+    let server = support::Redis::start().await;
+    let redis = connect(&server).await;
+    assert!(redis.get("key").await.is_ok());
+    server.pause();
+    let mut took = Vec::new();
+    while redis.available() && took.len() < 10 {
+        let asked = Instant::now();
+        assert!(redis.get("key").await.is_err());
+        took.push(asked.elapsed());
+    }
+    server.resume();
+    assert!(took.len() <= 4, "the breaker opens after three in a row: {took:?}");
+    let shortest_after = took[1..].iter().min().expect("more than one failure opens it");
+    assert!(*shortest_after * 4 < took[0] * 3, "{took:?}");
+}

@@ -1,4 +1,5 @@
-//! A wire between a server and its Postgres that breaks at a commit.
+//! A wire between a server and its Postgres that breaks at a commit; or between a server and its Redis, that breaks at
+//! certain commands.
 //!
 //! It passes bytes both ways and reads only as much of the protocol as it needs. A COMMIT goes out as a simple query of its
 //! own; a statement that is a transaction of its own is known by something that is in its parameters. Either's answer is
@@ -46,12 +47,24 @@ pub struct Wire {
 struct Orders {
     /// What to do, and at what bytes.
     next: Mutex<Option<(Cut, Vec<u8>)>>,
+    /// Bytes that never get through.
+    never: Mutex<Option<Vec<u8>>>,
     cuts: AtomicUsize,
 }
 
 impl Orders {
-    /// The order for the first of these bytes that have just come.
-    fn take(&self, seen: &[u8]) -> Option<Cut> {
+    /// The order for what was seen last, of which so many bytes have just come.
+    fn take(&self, seen: &[u8], fresh: usize) -> Option<Cut> {
+        let never = self.never.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends_in_fresh = |bytes: &Vec<u8>| {
+            let from = seen.len().saturating_sub(fresh + bytes.len() - 1);
+            seen[from..].windows(bytes.len()).any(|window| window == bytes)
+        };
+        if never.as_ref().is_some_and(ends_in_fresh) {
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+            return Some(Cut::BeforeCommit);
+        }
+        drop(never);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let (cut, at) = next.as_ref()?;
         let cut = seen.windows(at.len()).any(|window| window == at).then_some(*cut)?;
@@ -73,6 +86,16 @@ impl Wire {
         Self { address, database: database.to_owned(), orders, passing }
     }
 
+    /// A wire on a free loopback port to the Redis at `url` (`redis://host:port`).
+    pub async fn to_redis(url: &str) -> Self {
+        Self::to(&format!("{}/0", url.trim_start_matches("redis://"))).await
+    }
+
+    /// Redis's URL by way of this wire.
+    pub fn redis_url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
     /// The database's URL by way of this wire.
     pub fn url(&self) -> String {
         format!("postgres://postgres@{}/{}", self.address, self.database)
@@ -88,9 +111,15 @@ impl Wire {
         self.order(Some((cut, parameter.as_bytes().to_vec())));
     }
 
+    /// From now on breaks every connection on which these bytes are sent, before they get through.
+    pub fn cut_always_at(&self, bytes: &str) {
+        *self.orders.never.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.as_bytes().to_vec());
+    }
+
     /// Breaks nothing more.
     pub fn spare(&self) {
         self.order(None);
+        *self.orders.never.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn order(&self, order: Option<(Cut, Vec<u8>)>) {
@@ -142,7 +171,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, orders: &Orders) -> 
                     return Ok(());
                 }
                 seen.extend_from_slice(bytes);
-                match orders.take(&seen) {
+                match orders.take(&seen, bytes.len()) {
                     Some(Cut::BeforeCommit) => return Ok(()),
                     Some(Cut::AfterCommit) => {
                         server.write_all(bytes).await?;

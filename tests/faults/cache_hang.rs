@@ -1,0 +1,86 @@
+//! Redis stops answering in the middle of traffic, with its connections open: nobody waits, nothing fails.
+
+use std::time::{Duration, Instant};
+
+use crate::person::Person;
+use crate::server::ServerProcess;
+use crate::setup::Setup;
+
+const CLIENTS: usize = 8;
+/// Each of: before, while Redis hangs, after.
+const PHASE: Duration = Duration::from_secs(3);
+/// The most that a request may take longer than before.
+const NOTICED: Duration = Duration::from_millis(150);
+/// What a busy machine may add to a few of them.
+const HICCUP: Duration = Duration::from_secs(1);
+/// For throughput over time.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// A request: when it was sent, since the beginning, and how long it took.
+type Sample = (Duration, Duration);
+
+/// Validates until `until`; panics when an answer is not the right one.
+async fn validates(person: &Person, server: &ServerProcess, begun: Instant, until: Duration) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    while begun.elapsed() < until {
+        let sent = begun.elapsed();
+        assert!(person.is_known(server).await, "a request failed");
+        samples.push((sent, begun.elapsed().saturating_sub(sent)));
+    }
+    samples
+}
+
+/// How long requests took that were sent in this phase, ordered.
+fn of_phase(samples: &[Sample], phase: u32) -> Vec<Duration> {
+    let (from, to) = (PHASE * phase, PHASE * (phase + 1));
+    let sent_then = samples.iter().filter(|(sent, _)| (from..to).contains(sent));
+    let mut took: Vec<Duration> = sent_then.map(|(_, took)| *took).collect();
+    took.sort_unstable();
+    took
+}
+
+fn percentile(ordered: &[Duration], percent: usize) -> Duration {
+    ordered[(ordered.len() - 1) * percent / 100]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_hangs_under_load_and_nobody_waits() {
+    let setup = Setup::on_servers().await.with(&[("GATEPOST_RATE_LIMITS", "off")]);
+    let server = setup.start().await;
+    let mut people = Vec::new();
+    for number in 0..CLIENTS {
+        people.push(Person::signed_in(&setup, &server, &format!("p{number}@example.com")).await);
+    }
+    let begun = Instant::now();
+    let clients = people.iter().map(|person| validates(person, &server, begun, PHASE * 3));
+    let redis = &setup.servers().redis;
+    let faults = async {
+        tokio::time::sleep_until((begun + PHASE).into()).await;
+        redis.pause();
+        tokio::time::sleep_until((begun + PHASE * 2).into()).await;
+        redis.resume();
+    };
+    let (samples, ()) = tokio::join!(futures_util::future::join_all(clients), faults);
+    let samples = samples.concat();
+
+    let phases = [0, 1, 2].map(|phase| of_phase(&samples, phase));
+    for (name, took) in ["before", "while Redis hangs", "after"].iter().zip(&phases) {
+        let (median, high, longest) = (percentile(took, 50), percentile(took, 99), percentile(took, 100));
+        eprintln!("{name}: {} requests, p50 {median:?}, p99 {high:?}, longest {longest:?}", took.len());
+    }
+    let slices = (PHASE * 3).as_millis() / SLICE.as_millis();
+    let in_slice = |at: u128| samples.iter().filter(|(sent, _)| sent.as_millis() / SLICE.as_millis() == at).count();
+    eprintln!("requests in each {SLICE:?}: {:?}", (0..slices).map(in_slice).collect::<Vec<_>>());
+
+    let longest_before = percentile(&phases[0], 100);
+    for took in &phases[1..] {
+        let noticed = took.iter().filter(|took| **took > longest_before + NOTICED).count();
+        assert!(noticed <= CLIENTS, "{noticed} requests took {NOTICED:?} longer than the longest before");
+        assert!(percentile(took, 100) < longest_before + HICCUP);
+    }
+    // The slices from one second after each change on: those without Redis read the database a little more often.
+    let usual = in_slice(2).min(in_slice(3)).min(in_slice(4));
+    for slice in [8, 9, 10, 14, 15, 16] {
+        assert!(in_slice(slice) * 4 > usual, "throughput did not recover: {} after {usual}", in_slice(slice));
+    }
+}
