@@ -9,6 +9,7 @@
 
 mod faults;
 mod reads;
+mod recognised;
 mod revocation;
 mod scripts;
 #[path = "../support/mod.rs"]
