@@ -28,7 +28,7 @@ pub enum Credential {
 struct Claim {
     credential: Digest,
     session: SessionName,
-    /// Whose session it must be; `None` where the session itself says that.
+    /// Whose session it must be; `None` where only the session itself says that.
     owner: Option<UserId>,
 }
 
@@ -65,7 +65,8 @@ impl Auth {
         let claim = match credential {
             Credential::Session(token) => {
                 let credential = token.digest();
-                Claim { credential, session: SessionName::Token(credential), owner: None }
+                let owner = self.0.cache.owner(&credential);
+                Claim { credential, session: SessionName::Token(credential), owner }
             }
             Credential::Access(token) => {
                 let credential = Digest::of(token.as_bytes());
@@ -84,11 +85,9 @@ impl Auth {
     async fn find(&self, claim: Claim, freshness: Freshness) -> Result<Option<Arc<Authenticated>>, AuthError> {
         let now = self.0.clock.now();
         let is_alive = |session: &Session| self.is_alive(session, now);
-        let found = self.0.cache.recognise(claim.session, freshness, is_alive).await?;
-        let fits = |who: &Authenticated| {
-            who.user.status == UserStatus::Approved && claim.owner.is_none_or(|owner| owner == who.session.user_id)
-        };
-        let Some(who) = found.filter(fits).map(Arc::new) else { return Ok(None) };
+        let found = self.0.cache.recognise(claim.session, claim.owner, freshness, is_alive).await?;
+        let may_sign_in = |who: &Authenticated| who.user.status == UserStatus::Approved;
+        let Some(who) = found.filter(may_sign_in).map(Arc::new) else { return Ok(None) };
         self.0.cache.remember(claim.credential, who.clone());
         Ok(Some(who))
     }

@@ -83,6 +83,8 @@ struct Inner {
     sessions: Tier<Session>,
     /// Sessions with their users, made of entries of the tiers above.
     recognised: Digests<Arc<Recognised>>,
+    /// Whose session a credential stands for.
+    owners: Digests<UserId>,
     user_counts: Counts,
     /// Of the mappings from address to id, which statistics do not show on their own.
     id_counts: Counts,
@@ -111,6 +113,7 @@ impl Cache {
             ids: Tier::new(),
             sessions: Tier::new(),
             recognised: Digests::new(recognised::CAPACITY),
+            owners: Digests::new(recognised::OWNERS),
             user_counts: Counts::default(),
             id_counts: Counts::default(),
             session_counts: Counts::default(),

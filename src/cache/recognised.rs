@@ -28,6 +28,8 @@ use crate::store::{Session, StoreError, User};
 
 /// The most entries.
 pub(super) const CAPACITY: usize = 50_000;
+/// The most credentials of which it is known whose they are: some six megabytes.
+pub(super) const OWNERS: usize = 100_000;
 /// No count of invalidations: what carries it has not been found good yet.
 const NEVER: u64 = u64::MAX;
 
@@ -137,21 +139,31 @@ impl Cache {
         Some(known)
     }
 
-    /// The open session of this name and its user, which `is_alive` may refuse for what is known of the session: it is then
-    /// read from the database, since what is cached may be behind in when it was last seen. Fails only when the
-    /// database had to be asked and failed.
+    /// Whose the session of this credential is, if it was recognised before: that never changes.
+    pub fn owner(&self, credential: &Digest) -> Option<UserId> {
+        self.0.owners.get(credential)
+    }
+
+    /// The open session of this name and its user; where it is known beforehand whose it must be, the two are read at
+    /// the same time. `is_alive` may refuse the session for what is known of it: it is then read from the database, since
+    /// what is cached may be behind in when it was last seen. Fails only when the database had to be asked and failed.
     pub async fn recognise(
         &self,
         name: SessionName,
+        owner: Option<UserId>,
         freshness: Freshness,
         is_alive: impl Fn(&Session) -> bool + Send,
     ) -> Result<Option<Recognised>, StoreError> {
-        let entry = match freshness {
-            Freshness::Kept => self.session_entry(name).await?,
-            Freshness::Renewed => self.renew_session(name).await?,
+        let user_ahead = async {
+            match owner {
+                Some(id) => self.fresh_user(id, freshness).await.map(Some),
+                None => Ok(None),
+            }
         };
-        let (session, session_stamp) = entry.into_parts();
-        let Some(session) = session.filter(|session| self.is_open(session)) else { return Ok(None) };
+        let (session, user) = tokio::join!(self.fresh_session(name, freshness), user_ahead);
+        let (session, session_stamp) = session?.into_parts();
+        let fits = |session: &Session| self.is_open(session) && owner.is_none_or(|owner| owner == session.user_id);
+        let Some(session) = session.filter(fits) else { return Ok(None) };
         let session = self.as_last_seen(session);
         let (session, session_stamp) = if is_alive(&session) {
             (session, Some(session_stamp))
@@ -159,12 +171,11 @@ impl Cache {
             let Some(session) = self.session_afresh(session.id).await?.filter(is_alive) else { return Ok(None) };
             (session, None)
         };
-        let entry = match freshness {
-            Freshness::Kept => self.user_entry(session.user_id).await?,
-            Freshness::Renewed => self.renew_user(session.user_id).await?,
+        let user = match user? {
+            Some(user) => user,
+            None => self.fresh_user(session.user_id, freshness).await?,
         };
-        let (user, user_stamp) = entry.into_parts();
-        let Some(user) = user else { return Ok(None) };
+        let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
         let used = AtomicI64::new(session.last_seen_at.timestamp_micros());
         let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
         Ok(Some(Recognised { user, session, hold, used, answer: OnceLock::new() }))
@@ -174,6 +185,7 @@ impl Cache {
     pub fn remember(&self, credential: Digest, who: Arc<Recognised>) {
         if who.hold.is_some() {
             let now = Monotonic::now();
+            self.0.owners.put(credential, who.user.id, |_| false);
             self.0.recognised.put(credential, who, |other| is_over(other, now));
         }
     }
@@ -188,6 +200,20 @@ impl Cache {
     pub(super) fn sweep_recognised(&self) {
         let now = Monotonic::now();
         self.0.recognised.sweep(|who| is_over(who, now));
+    }
+
+    async fn fresh_session(&self, name: SessionName, freshness: Freshness) -> Result<Entry<Session>, StoreError> {
+        match freshness {
+            Freshness::Kept => self.session_entry(name).await,
+            Freshness::Renewed => self.renew_session(name).await,
+        }
+    }
+
+    async fn fresh_user(&self, id: UserId, freshness: Freshness) -> Result<Entry<User>, StoreError> {
+        match freshness {
+            Freshness::Kept => self.user_entry(id).await,
+            Freshness::Renewed => self.renew_user(id).await,
+        }
     }
 
     /// The user with this id, loaded anew beside the caller if it is about to end.

@@ -80,7 +80,11 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
     let (workers, patience) = (site.server.workers, site.server.shutdown_timeout.as_secs());
     let site = web::Data::from(site);
     let around = middleware::Around::new(&site);
+    // Called once by each HTTP thread.
     let server = HttpServer::new(move || {
+        if let Some(redis) = &site.redis {
+            redis.adopt_thread();
+        }
         App::new()
             .app_data(site.clone())
             .app_data(web::PayloadConfig::new(site.server.max_body_bytes))

@@ -13,7 +13,7 @@ use crate::world::{Backend, PROMISED, Person, SOON, World};
 /// The long way, at whose end the person is remembered.
 async fn recognise(cache: &Cache, person: &Person, freshness: Freshness) -> Option<Arc<Recognised>> {
     let name = SessionName::Token(person.digest());
-    let who = Arc::new(cache.recognise(name, freshness, |_| true).await.unwrap()?);
+    let who = Arc::new(cache.recognise(name, cache.owner(&person.digest()), freshness, |_| true).await.unwrap()?);
     cache.remember(person.digest(), who.clone());
     Some(who)
 }
@@ -77,7 +77,7 @@ async fn what_was_read_before_an_invalidation_may_be_remembered_after_it() {
     let cache = world.lone_instance().await;
     let person = world.sign_in("ann@example.com").await;
     let name = SessionName::Token(person.digest());
-    let late = cache.recognise(name, Freshness::Kept, |_| true).await.unwrap().unwrap();
+    let late = cache.recognise(name, None, Freshness::Kept, |_| true).await.unwrap().unwrap();
     let revoked = world.revoke(&person).await;
     cache.forget_session(&revoked).await;
     cache.remember(person.digest(), Arc::new(late));
