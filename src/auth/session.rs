@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant as Monotonic;
 
 use super::{Auth, AuthError};
 /// Who is asking.
@@ -34,12 +35,17 @@ struct Claim {
 
 impl Auth {
     /// Recognises a session by the text of a credential that this process has recognised within the last second;
-    /// otherwise `None`, and [`Self::authenticate`] knows. Waits for nothing. `address` is asked for only when the use is
-    /// noted.
-    pub fn recognise(&self, credential: &str, address: impl FnOnce() -> IpAddr) -> Option<Arc<Authenticated>> {
+    /// otherwise `None`, and [`Self::authenticate`] knows. Waits for nothing. `at` is the present moment; `address` is asked
+    /// for only when the use is noted.
+    pub fn recognise(
+        &self,
+        credential: &str,
+        at: Monotonic,
+        address: impl FnOnce() -> IpAddr,
+    ) -> Option<Arc<Authenticated>> {
         let credential = Digest::of(credential.as_bytes());
-        let who = self.0.cache.recognised(&credential)?;
-        let now = self.0.clock.now();
+        let who = self.0.cache.recognised(&credential, at)?;
+        let now = self.0.clock.at(at);
         let stands = who.session.expires_at > now
             && who.last_used() + clock::span(self.0.sessions.idle_lifetime) > now
             && self.0.access_tokens.still_good(&credential, &who.session, now);
@@ -47,7 +53,7 @@ impl Auth {
             return None;
         }
         self.note_use(&who, now, address);
-        if let Some(session) = who.is_to_be_renewed() {
+        if let Some(session) = who.is_to_be_renewed(at) {
             let (auth, claim) = (self.clone(), Claim { credential, session, owner: Some(who.user.id) });
             self.0.cache.in_background(async move { auth.find(claim, Freshness::Renewed).await.map(drop) });
         }

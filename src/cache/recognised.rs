@@ -42,7 +42,7 @@ pub struct Recognised {
     pub session: Session,
     hold: Option<Hold>,
     /// When the session was last noted as used, in microseconds since the Unix epoch.
-    used: AtomicI64,
+    last_used: AtomicI64,
     answer: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -93,7 +93,7 @@ impl Hold {
 impl Recognised {
     /// When the session was last noted as used, as far as this entry knows.
     pub fn last_used(&self) -> Instant {
-        Instant::from_timestamp_micros(self.used.load(Ordering::Relaxed)).unwrap_or(self.session.last_seen_at)
+        Instant::from_timestamp_micros(self.last_used.load(Ordering::Relaxed)).unwrap_or(self.session.last_seen_at)
     }
 
     /// Reads what the caller makes of it, which is made once for as long as the entry lives. All callers that keep
@@ -107,10 +107,10 @@ impl Recognised {
     }
 
     /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
-    /// to one reader in the last fifth of its life.
-    pub fn is_to_be_renewed(&self) -> Option<SessionName> {
+    /// to one reader in the last fifth of its life, which `now` is in.
+    pub fn is_to_be_renewed(&self, now: Monotonic) -> Option<SessionName> {
         let hold = self.hold.as_ref()?;
-        let is_due = hold.renew_at <= Monotonic::now() && !hold.renewing.swap(true, Ordering::Relaxed);
+        let is_due = hold.renew_at <= now && !hold.renewing.swap(true, Ordering::Relaxed);
         is_due.then_some(hold.name)
     }
 }
@@ -125,11 +125,11 @@ pub enum Freshness {
 }
 
 impl Cache {
-    /// Who was recognised by the credential with this digest, if that still stands. Waits for nothing. Whether the
+    /// Who was recognised by the credential with this digest, if that still stands `now`. Waits for nothing. Whether the
     /// session has passed one of its lifetimes is the caller's to judge.
-    pub fn recognised(&self, credential: &Digest) -> Option<Arc<Recognised>> {
+    pub fn recognised(&self, credential: &Digest, now: Monotonic) -> Option<Arc<Recognised>> {
         let (guards, known) = (&self.0.guards, self.0.recognised.get(credential)?);
-        let stands = |hold: &Hold| hold.stands(guards, guards.raised(), Monotonic::now());
+        let stands = |hold: &Hold| hold.stands(guards, guards.raised(), now);
         let stands = known.hold.as_ref().is_some_and(stands);
         if !stands {
             return None;
@@ -176,9 +176,9 @@ impl Cache {
             None => self.fresh_user(session.user_id, freshness).await?,
         };
         let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
-        let used = AtomicI64::new(session.last_seen_at.timestamp_micros());
+        let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
         let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
-        Ok(Some(Recognised { user, session, hold, used, answer: OnceLock::new() }))
+        Ok(Some(Recognised { user, session, hold, last_used, answer: OnceLock::new() }))
     }
 
     /// Remembers who was recognised by the credential with this digest.
@@ -192,7 +192,7 @@ impl Cache {
 
     /// Notes that the session was used at `now` from `address`. Only memory is touched.
     pub fn note_used(&self, who: &Recognised, address: &str, now: Instant) {
-        who.used.store(now.timestamp_micros(), Ordering::Relaxed);
+        who.last_used.store(now.timestamp_micros(), Ordering::Relaxed);
         self.note_seen(who.session.id, address, now);
     }
 

@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
@@ -145,21 +145,21 @@ fn credential((text, carrier): (&str, Carrier)) -> Option<Credential> {
     }
 }
 
-/// Who makes the request, if that can be told at once. Not for requests that write.
-pub(super) fn recognised(request: &HttpRequest, site: &Site) -> Option<Arc<Authenticated>> {
+/// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.
+pub(super) fn recognised(request: &HttpRequest, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
     let (text, carrier) = shown(request.headers())?;
     // An access token is none in a cookie, however good it is.
     if carrier == Carrier::Cookie && !text.starts_with(SessionToken::PREFIX) {
         return None;
     }
-    site.auth.recognise(text, || client_address(request, &site.server.trusted_proxies))
+    site.auth.recognise(text, at, || client_address(request, &site.server.trusted_proxies))
 }
 
 /// Finds out who asks. What has to be waited for is done in a task of its own: where another extractor refuses the
 /// request, this one is dropped, and a look at `SQLite` may not be dropped half-way on one of actix's threads.
 async fn authenticate(request: HttpRequest) -> Result<Arc<Authenticated>, ApiError> {
     if request.method().is_safe()
-        && let Some(who) = recognised(&request, site(&request)?)
+        && let Some(who) = recognised(&request, site(&request)?, Instant::now())
     {
         return Ok(who);
     }

@@ -1,6 +1,7 @@
 //! The headers that every answer has, made once.
 
 use std::ops::Deref;
+use std::time::Instant;
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
@@ -21,10 +22,10 @@ const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-poli
 pub(super) struct RequestId([u8; Hyphenated::LENGTH]);
 
 impl RequestId {
-    /// A new one.
-    pub(super) fn new(site: &Site) -> Self {
+    /// A new one, for a request that came in at `at`.
+    pub(super) fn new(site: &Site, at: Instant) -> Self {
         let mut text = [0; Hyphenated::LENGTH];
-        Entropy::system().uuid_v7(site.clock.now()).hyphenated().encode_lower(&mut text);
+        Entropy::system().uuid_v7(site.clock.at(at)).hyphenated().encode_lower(&mut text);
         Self(text)
     }
 }
@@ -87,16 +88,15 @@ impl Common {
         }
     }
 
-    /// Adds all of them to `headers`, of an answer that is no page and has none of them yet; gives the request's id.
-    pub(super) fn stamp(&self, headers: &mut HeaderMap, site: &Site) -> RequestId {
-        let id = RequestId::new(site);
+    /// Adds all of them to `headers`, of an answer that is no page and has none of them yet.
+    pub(super) fn stamp(&self, headers: &mut HeaderMap, id: &RequestId) {
+        // To append moves less about than to insert, which hands out what was there.
         for (name, value) in &self.all {
-            headers.insert(name.clone(), value.clone());
+            headers.append(name.clone(), value.clone());
         }
-        headers.insert(CONTENT_SECURITY_POLICY, self.other_policy.clone());
+        headers.append(CONTENT_SECURITY_POLICY, self.other_policy.clone());
         if let Ok(value) = HeaderValue::from_bytes(&id.0) {
-            headers.insert(REQUEST_ID, value);
+            headers.append(REQUEST_ID, value);
         }
-        id
     }
 }

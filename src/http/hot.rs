@@ -16,7 +16,7 @@ use actix_web::{HttpResponse, web};
 use prometheus::{Histogram, IntCounter};
 
 use super::api::session::WhoView;
-use super::headers::Common;
+use super::headers::{Common, RequestId};
 use super::{Site, extract};
 use crate::auth::Authenticated;
 
@@ -62,7 +62,7 @@ fn identity(who: &Authenticated) -> Vec<(HeaderName, HeaderValue)> {
 pub(super) fn validated(who: &Authenticated) -> HttpResponse {
     who.answer(Told::of, |told| {
         let mut response = named(told, told.body.clone());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().append(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     })
 }
@@ -75,7 +75,7 @@ pub(super) fn passed(who: &Authenticated) -> HttpResponse {
 fn named(told: &Told, body: web::Bytes) -> HttpResponse {
     let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(body));
     for (name, value) in &told.identity {
-        response.headers_mut().insert(name.clone(), value.clone());
+        response.headers_mut().append(name.clone(), value.clone());
     }
     response
 }
@@ -118,9 +118,9 @@ impl Hot {
             return None;
         }
         let started = Instant::now();
-        let who = extract::recognised(request.request(), site)?;
-        let mut response = answer(&who);
-        let id = common.stamp(response.headers_mut(), site);
+        let who = extract::recognised(request.request(), site, started)?;
+        let (mut response, id) = (answer(&who), RequestId::new(site, started));
+        common.stamp(response.headers_mut(), &id);
         figures.answered.inc();
         figures.seconds.observe(started.elapsed().as_secs_f64());
         log::debug!(request_id = &*id, status = 200; "GET {route}");

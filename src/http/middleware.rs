@@ -87,7 +87,7 @@ where
 {
     let started = Instant::now();
     let site = &around.site;
-    let id = RequestId::new(site);
+    let id = RequestId::new(site, started);
     let _in_flight = InFlight::new(site);
     let response = if is_foreign_write(&request, site) {
         let detail = "Another site caused this request. Open the page here and try again.";

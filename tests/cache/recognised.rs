@@ -19,7 +19,7 @@ async fn recognise(cache: &Cache, person: &Person, freshness: Freshness) -> Opti
 }
 
 fn known(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
-    cache.recognised(&person.digest())
+    cache.recognised(&person.digest(), Instant::now())
 }
 
 #[tokio::test]
@@ -108,9 +108,9 @@ async fn an_entry_that_is_read_late_in_its_life_is_loaded_anew_by_one_reader() {
     let cache = world.lone_instance().await;
     let person = world.sign_in("ann@example.com").await;
     let who = recognise(&cache, &person, Freshness::Kept).await.unwrap();
-    assert!(who.is_to_be_renewed().is_none(), "it is young");
-    eventually("it to be old", SOON, async || who.is_to_be_renewed().map(drop)).await;
-    assert!(who.is_to_be_renewed().is_none(), "somebody is at it");
+    assert!(who.is_to_be_renewed(Instant::now()).is_none(), "it is young");
+    eventually("it to be old", SOON, async || who.is_to_be_renewed(Instant::now()).map(drop)).await;
+    assert!(who.is_to_be_renewed(Instant::now()).is_none(), "somebody is at it");
     let loads = cache.stats().sessions.loads;
     let renewed = recognise(&cache, &person, Freshness::Renewed).await.unwrap();
     assert_eq!(cache.stats().sessions.loads, loads + 1);
