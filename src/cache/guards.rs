@@ -56,7 +56,7 @@ impl Stamp {
 
     /// When the last fifth of the entry's life begins: if it is read after that, it is loaded anew ahead of its end.
     pub(super) fn renew_at(&self) -> Monotonic {
-        self.until - self.until.saturating_duration_since(self.began.at) / 5
+        self.began.at + self.until.saturating_duration_since(self.began.at) * 4 / 5
     }
 }
 
