@@ -17,6 +17,9 @@
 //! then on nothing that was read before the write gets in: a fill of Redis with an older version is refused by a
 //! script, an entry in memory whose load began before the guard was raised is not handed out.
 //!
+//! In front of memory's tiers lie pairs made of their entries: a session with its user, by the digest of the credential
+//! that was shown ([`Recognised`]). They are handed out only while both halves would be.
+//!
 //! **What is guaranteed.** Nothing that is handed out is more than two seconds older than the database, whatever has
 //! failed, and usually nothing older than the message takes:
 //!
