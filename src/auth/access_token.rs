@@ -10,15 +10,31 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::{Auth, AuthError};
-use crate::domain::{Instant, KeyRing, Redacted, Role, SessionId, UserId};
+use crate::cache::Digests;
+use crate::domain::{Digest, Instant, KeyRing, Redacted, Role, SessionId, UserId};
 use crate::store::{Session, User};
 
-/// Signs with the current key, and checks against every key of the ring.
+/// The most tokens that are remembered as good, some ten megabytes.
+const REMEMBERED: usize = 100_000;
+
+/// Signs with the current key, and checks against every key of the ring. A token that was found good is remembered
+/// by its digest until it expires: checking a signature takes longer than all the rest of a request.
 pub struct AccessTokens {
     issuer: String,
     lifetime: Duration,
     keys: Vec<Key>,
     jwks: serde_json::Value,
+    verified: Digests<Verified>,
+}
+
+/// What a good access token says that matters here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verified {
+    /// Whose it is.
+    pub(super) sub: UserId,
+    /// The session it stands for.
+    pub(super) sid: SessionId,
+    exp: i64,
 }
 
 /// A new access token.
@@ -38,13 +54,11 @@ struct Key {
 
 /// What an access token says.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Claims {
+struct Claims {
     iss: String,
     aud: String,
-    /// Whose it is.
-    pub(super) sub: UserId,
-    /// The session it stands for.
-    pub(super) sid: SessionId,
+    sub: UserId,
+    sid: SessionId,
     role: Role,
     iat: i64,
     exp: i64,
@@ -71,7 +85,8 @@ impl AccessTokens {
                 checking: DecodingKey::from_ed_der(public),
             });
         }
-        Ok(Self { issuer, lifetime, keys: ring, jwks: serde_json::json!({ "keys": published }) })
+        let jwks = serde_json::json!({ "keys": published });
+        Ok(Self { issuer, lifetime, keys: ring, jwks, verified: Digests::new(REMEMBERED) })
     }
 
     /// The public keys as a JWK set (RFC 7517).
@@ -99,17 +114,36 @@ impl AccessTokens {
         Ok(AccessToken { text: Redacted::new(text), expires_in: (expires - now).to_std().unwrap_or_default() })
     }
 
-    /// The claims of a token that this server signed and that has not expired by the database's clock.
-    pub(super) fn verify(&self, token: &str, now: Instant) -> Option<Claims> {
+    /// What a token says that this server signed and that has not expired by the database's clock. `digest` is the
+    /// token's.
+    pub(super) fn verify(&self, token: &str, digest: Digest, now: Instant) -> Option<Verified> {
+        let expired = |verified: &Verified| verified.exp <= now.timestamp();
+        if let Some(verified) = self.verified.get(&digest) {
+            return (!expired(&verified)).then_some(verified);
+        }
+        let verified = self.check(token).filter(|verified| !expired(verified))?;
+        self.verified.put(digest, verified, expired);
+        Some(verified)
+    }
+
+    /// Whether the credential with this digest, by which `session` was recognised, is a token that has not expired, or
+    /// no access token at all but the session's own.
+    pub(super) fn still_good(&self, credential: &Digest, session: &Session, now: Instant) -> bool {
+        session.token_digest == Some(*credential)
+            || self.verified.get(credential).is_some_and(|verified| verified.exp > now.timestamp())
+    }
+
+    /// What a token says that this server signed, expired or not.
+    fn check(&self, token: &str) -> Option<Verified> {
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
         let key = self.keys.iter().find(|key| key.id == kid)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.issuer]);
-        // The library would compare with this machine's clock; the database's is compared below.
+        // The library would compare with this machine's clock; the caller compares with the database's.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.checking, &validation).ok()?.claims;
-        (claims.exp > now.timestamp()).then_some(claims)
+        let Claims { sub, sid, exp, .. } = jsonwebtoken::decode(token, &key.checking, &validation).ok()?.claims;
+        Some(Verified { sub, sid, exp })
     }
 }
 

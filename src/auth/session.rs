@@ -1,8 +1,19 @@
 //! Recognising, listing and ending sessions.
+//!
+//! A credential is recognised in one of two ways. [`Auth::recognise`] looks only into this process and answers at once;
+//! it knows a credential for a second after it was last recognised the other way. [`Auth::authenticate`] reads the
+//! cache, and the database if it must. Both apply the same rules to the same rows: see [`crate::cache::Recognised`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
 
 use super::{Auth, AuthError};
-use crate::domain::{Instant, Origin, SessionId, SessionToken, UserId, UserStatus, clock};
-use crate::store::{self, Session, StoreError, User};
+/// Who is asking.
+pub use crate::cache::Recognised as Authenticated;
+use crate::cache::{Freshness, SessionName};
+use crate::domain::{Digest, Instant, Origin, SessionId, SessionToken, UserId, UserStatus, clock};
+use crate::store::{self, Session, StoreError};
 
 /// What a client shows to be recognised.
 #[derive(Debug)]
@@ -13,43 +24,85 @@ pub enum Credential {
     Access(String),
 }
 
-/// Who is asking.
-#[derive(Clone, Debug)]
-pub struct Authenticated {
-    /// The account.
-    pub user: User,
-    /// The session.
-    pub session: Session,
+/// What a good credential says: which session it stands for.
+#[derive(Clone, Copy)]
+struct Claim {
+    credential: Digest,
+    session: SessionName,
+    /// Whose session it must be; `None` where only the session itself says that.
+    owner: Option<UserId>,
 }
 
 impl Auth {
+    /// Recognises a session by the text of a credential that this process has recognised within the last second;
+    /// otherwise `None`, and [`Self::authenticate`] knows. Waits for nothing. `at` is the present moment; `address` is asked
+    /// for only when the use is noted.
+    pub fn recognise(
+        &self,
+        credential: &str,
+        at: Monotonic,
+        address: impl FnOnce() -> IpAddr,
+    ) -> Option<Arc<Authenticated>> {
+        let credential = Digest::of(credential.as_bytes());
+        let who = self.0.cache.recognised(&credential, at)?;
+        let now = self.0.clock.at(at);
+        let stands = who.session.expires_at > now
+            && who.last_used() + clock::span(self.0.sessions.idle_lifetime) > now
+            && self.0.access_tokens.still_good(&credential, &who.session, now);
+        if !stands {
+            return None;
+        }
+        self.note_use(&who, now, address);
+        if let Some(session) = who.is_to_be_renewed(at) {
+            let (auth, claim) = (self.clone(), Claim { credential, session, owner: Some(who.user.id) });
+            self.0.cache.in_background(async move { auth.find(claim, Freshness::Renewed).await.map(drop) });
+        }
+        Some(who)
+    }
+
     /// Recognises a session by what the client shows; `None` when it is unknown or over, or its account may not sign
     /// in. Reads the cache, which is at most two seconds behind the database.
     pub async fn authenticate(
         &self,
         credential: &Credential,
         origin: &Origin,
-    ) -> Result<Option<Authenticated>, AuthError> {
+    ) -> Result<Option<Arc<Authenticated>>, AuthError> {
         let now = self.0.clock.now();
-        let session = match credential {
-            Credential::Session(token) => self.0.cache.session_by_token(token.digest()).await?,
-            Credential::Access(token) => match self.0.access_tokens.verify(token, now) {
-                Some(claims) => self.0.cache.session(claims.sid).await?.filter(|found| found.user_id == claims.sub),
-                None => None,
-            },
+        let claim = match credential {
+            Credential::Session(token) => {
+                let credential = token.digest();
+                let owner = self.0.cache.owner(&credential);
+                Claim { credential, session: SessionName::Token(credential), owner }
+            }
+            Credential::Access(token) => {
+                let credential = Digest::of(token.as_bytes());
+                let Some(claims) = self.0.access_tokens.verify(token, credential, now) else { return Ok(None) };
+                Claim { credential, session: SessionName::Id(claims.sid), owner: Some(claims.sub) }
+            }
         };
-        let session = match session {
-            // A cached session may lag behind in when it was last seen: nobody is sent away for that.
-            Some(session) if !self.is_alive(&session, now) => self.0.cache.session_afresh(session.id).await?,
-            session => session,
-        };
-        let Some(session) = session.filter(|session| self.is_alive(session, now)) else { return Ok(None) };
-        let user = self.0.cache.user(session.user_id).await?;
-        let Some(user) = user.filter(|user| user.status == UserStatus::Approved) else { return Ok(None) };
-        if now - session.last_seen_at >= clock::span(self.0.sessions.last_seen_interval) {
-            self.0.cache.note_seen(session.id, &origin.address_text(), now);
+        let found = self.find(claim, Freshness::Kept).await?;
+        if let Some(who) = &found {
+            self.note_use(who, now, || origin.address);
         }
-        Ok(Some(Authenticated { user, session }))
+        Ok(found)
+    }
+
+    /// The session and its account, if they can be used, and remembers them.
+    async fn find(&self, claim: Claim, freshness: Freshness) -> Result<Option<Arc<Authenticated>>, AuthError> {
+        let now = self.0.clock.now();
+        let is_alive = |session: &Session| self.is_alive(session, now);
+        let found = self.0.cache.recognise(claim.session, claim.owner, freshness, is_alive).await?;
+        let may_sign_in = |who: &Authenticated| who.user.status == UserStatus::Approved;
+        let Some(who) = found.filter(may_sign_in).map(Arc::new) else { return Ok(None) };
+        self.0.cache.remember(claim.credential, who.clone());
+        Ok(Some(who))
+    }
+
+    /// Notes that the session is used, now and then.
+    fn note_use(&self, who: &Authenticated, now: Instant, address: impl FnOnce() -> IpAddr) {
+        if now - who.last_used() >= clock::span(self.0.sessions.last_seen_interval) {
+            self.0.cache.note_used(who, &address().to_canonical().to_string(), now);
+        }
     }
 
     /// Whether a session can still be used.

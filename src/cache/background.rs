@@ -96,6 +96,7 @@ async fn looks(cache: &Weak<Inner>, mut changes: Option<watch::Receiver<bool>>) 
         cache.0.users.sweep().await;
         cache.0.ids.sweep().await;
         cache.0.sessions.sweep().await;
+        cache.sweep_recognised();
     }
 }
 

@@ -17,6 +17,9 @@
 //! then on nothing that was read before the write gets in: a fill of Redis with an older version is refused by a
 //! script, an entry in memory whose load began before the guard was raised is not handed out.
 //!
+//! In front of memory's tiers lie pairs made of their entries: a session with its user, by the digest of the credential
+//! that was shown ([`Recognised`]). They are handed out only while both halves would be.
+//!
 //! **What is guaranteed.** Nothing that is handed out is more than two seconds older than the database, whatever has
 //! failed, and usually nothing older than the message takes:
 //!
@@ -31,6 +34,9 @@
 
 mod background;
 mod changes;
+mod digests;
+mod guards;
+mod recognised;
 mod seen;
 mod session;
 mod shared;
@@ -43,10 +49,13 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use session::SESSION_TTL;
+pub use digests::Digests;
+pub use recognised::{Freshness, Recognised};
+pub use session::{SESSION_TTL, SessionName};
 pub use statistics::{CacheStats, KindStats, TierStats};
 pub use user::{MAPPING_TTL, USER_TTL};
 
@@ -54,10 +63,11 @@ use crate::domain::{Clock, UserId};
 use crate::redis::Redis;
 use crate::store::{Database, Session, User};
 use changes::Look;
+use guards::Guards;
 use seen::Seen;
 use shared::{Kind, Mark, Shared};
 use statistics::Counts;
-use tier::{Guards, Tier};
+use tier::Tier;
 
 /// Calls of Redis that are under way together when many keys are forgotten at once.
 const TOGETHER: usize = 64;
@@ -74,6 +84,10 @@ struct Inner {
     users: Tier<User>,
     ids: Tier<UserId>,
     sessions: Tier<Session>,
+    /// Sessions with their users, made of entries of the tiers above.
+    recognised: Digests<Arc<Recognised>>,
+    /// Whose session a credential stands for.
+    owners: Digests<UserId>,
     user_counts: Counts,
     /// Of the mappings from address to id, which statistics do not show on their own.
     id_counts: Counts,
@@ -84,6 +98,8 @@ struct Inner {
     /// Turns true when the background task must end; it also ends when this is dropped.
     stop: watch::Sender<bool>,
     background: Mutex<Option<JoinHandle<()>>>,
+    /// Where entries are loaded ahead of their end: not on the threads of HTTP, which may drop what they run.
+    runtime: Option<Handle>,
 }
 
 impl Cache {
@@ -99,6 +115,8 @@ impl Cache {
             users: Tier::new(),
             ids: Tier::new(),
             sessions: Tier::new(),
+            recognised: Digests::new(recognised::CAPACITY),
+            owners: Digests::new(recognised::OWNERS),
             user_counts: Counts::default(),
             id_counts: Counts::default(),
             session_counts: Counts::default(),
@@ -107,6 +125,7 @@ impl Cache {
             look: tokio::sync::Mutex::new(Look::new(available)),
             stop: watch::Sender::new(false),
             background: Mutex::default(),
+            runtime: Handle::try_current().ok(),
         }))
     }
 
@@ -161,7 +180,7 @@ impl Cache {
     }
 
     async fn forget_key_here(&self, key: &str, version: i64) {
-        self.0.guards.raise(key, version).await;
+        self.0.guards.raise(key, version);
         if key.starts_with("session:") {
             self.0.sessions.remove(key).await;
         } else {

@@ -16,14 +16,16 @@ use crate::store::{Session, StoreError, read};
 pub const SESSION_TTL: Duration = Duration::from_mins(5);
 
 /// How a session is asked for.
-#[derive(Clone, Copy)]
-enum Name {
+#[derive(Clone, Copy, Debug)]
+pub enum SessionName {
+    /// By the digest of its token.
     Token(Digest),
+    /// By its id.
     Id(SessionId),
 }
 
-impl Name {
-    fn key(self) -> String {
+impl SessionName {
+    pub(super) fn key(self) -> String {
         match self {
             Self::Token(digest) => keys::session(&digest),
             Self::Id(id) => keys::session_id(id),
@@ -46,18 +48,18 @@ impl Cache {
     /// `last_seen_at` may be some six minutes behind on instances that did not see the session themselves, so ask
     /// [`Self::session_afresh`] before refusing a session as idle.
     pub async fn session_by_token(&self, digest: Digest) -> Result<Option<Session>, StoreError> {
-        self.open_session(Name::Token(digest)).await
+        self.open_session(SessionName::Token(digest)).await
     }
 
     /// The open session with this id; otherwise as [`Self::session_by_token`].
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        self.open_session(Name::Id(id)).await
+        self.open_session(SessionName::Id(id)).await
     }
 
     /// The open session with this id, from the database. Its `last_seen_at` is behind by no more than other instances
     /// hold back: seventy seconds.
     pub async fn session_afresh(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        let session = self.read_session(Name::Id(id)).await?;
+        let session = self.read_session(SessionName::Id(id)).await?;
         Ok(session.filter(|session| self.is_open(session)).map(|session| self.as_last_seen(session)))
     }
 
@@ -73,13 +75,30 @@ impl Cache {
         self.forget(sessions.iter().flat_map(marks).collect()).await;
     }
 
-    async fn open_session(&self, name: Name) -> Result<Option<Session>, StoreError> {
-        let load = |began, at_least| self.load_session(name, began, at_least);
-        let found = self.0.sessions.get(&name.key(), &self.0.guards, Some(&self.0.session_counts), load).await?;
-        Ok(found.filter(|session| self.is_open(session)).map(|session| self.as_last_seen(session)))
+    async fn open_session(&self, name: SessionName) -> Result<Option<Session>, StoreError> {
+        let (session, _) = self.session_entry(name).await?.into_parts();
+        Ok(session.filter(|session| self.is_open(session)).map(|session| self.as_last_seen(session)))
     }
 
-    async fn load_session(&self, name: Name, began: Began, at_least: i64) -> Result<Entry<Session>, StoreError> {
+    /// What is under this name, loaded anew beside the caller if it is about to end.
+    pub(super) async fn session_entry(&self, name: SessionName) -> Result<Entry<Session>, StoreError> {
+        let load = |began, at_least| self.load_session(name, began, at_least);
+        let counts = Some(&self.0.session_counts);
+        let entry = self.0.sessions.entry(&name.key(), &self.0.guards, counts, load).await?;
+        if entry.is_to_be_renewed() {
+            let cache = self.clone();
+            self.in_background(async move { cache.renew_session(name).await.map(drop) });
+        }
+        Ok(entry)
+    }
+
+    /// Loads what is under this name now.
+    pub(super) async fn renew_session(&self, name: SessionName) -> Result<Entry<Session>, StoreError> {
+        let load = |began, at_least| self.load_session(name, began, at_least);
+        self.0.sessions.renew(&name.key(), &self.0.guards, load).await
+    }
+
+    async fn load_session(&self, name: SessionName, began: Began, at_least: i64) -> Result<Entry<Session>, StoreError> {
         let key = name.key();
         let mut may_fill = false;
         if at_least != FROM_DATABASE {
@@ -110,17 +129,17 @@ impl Cache {
         self.0.shared.fill(key, life, fields, began, &self.0.session_counts).await;
     }
 
-    async fn read_session(&self, name: Name) -> Result<Option<Session>, StoreError> {
+    async fn read_session(&self, name: SessionName) -> Result<Option<Session>, StoreError> {
         let (asked, database) = (Monotonic::now(), &self.0.database);
         let ask = async || match name {
-            Name::Token(digest) => read!(database, sessions::by_token(digest)),
-            Name::Id(id) => read!(database, sessions::by_id(id)),
+            SessionName::Token(digest) => read!(database, sessions::by_token(digest)),
+            SessionName::Id(id) => read!(database, sessions::by_id(id)),
         };
         let outcome = ask().await;
         self.0.session_counts.loaded(asked.elapsed(), outcome)
     }
 
-    fn is_open(&self, session: &Session) -> bool {
+    pub(super) fn is_open(&self, session: &Session) -> bool {
         session.revoked_at.is_none() && session.expires_at > self.0.clock.now()
     }
 }
@@ -136,7 +155,7 @@ fn command(key: &str) -> Cmd {
     cmd("HMGET").arg(key).arg("schema").arg("version").arg("session").take()
 }
 
-fn parse([schema, version, session]: [Option<Vec<u8>>; 3], name: Name) -> Option<Stored<Session>> {
+fn parse([schema, version, session]: [Option<Vec<u8>>; 3], name: SessionName) -> Option<Stored<Session>> {
     if schema.is_none() && version.is_none() && session.is_none() {
         return None;
     }
@@ -148,7 +167,7 @@ fn read_fields(
     schema: Option<&[u8]>,
     version: Option<&[u8]>,
     session: Option<&[u8]>,
-    name: Name,
+    name: SessionName,
 ) -> Option<Stored<Session>> {
     let number = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok()?.parse::<i64>().ok();
     if number(schema)? != i64::from(SCHEMA) {

@@ -1,19 +1,21 @@
-//! The in-process tier: entries that live for a second, and the guards that keep out what was read too early.
+//! The in-process tier: entries that live for a second.
 //!
 //! An entry's second begins when its load begins, not when it ends: whatever took its time on the way is not kept. A
-//! load is shared by all who wait for its key. Before an entry is handed out it must pass its key's guard, which an
-//! invalidation raises: the load must have begun after the invalidation, and its version must not be an older one.
-//! The check is made at every read, so it does not matter when a late load puts its entry in.
+//! load is shared by all who wait for its key. Before an entry is handed out it must pass its key's
+//! [guard](super::guards), which an invalidation raises. An entry that is read in the last fifth of its life is loaded
+//! anew beside the requests, once, so that nobody waits for what is asked for all the time.
 
 use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
 use moka::Expiry;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 
+pub(super) use super::guards::Began;
+use super::guards::{Guards, Stamp};
 use super::statistics::Counts;
 use crate::store::StoreError;
 
@@ -21,99 +23,43 @@ use crate::store::StoreError;
 pub(super) const TTL: Duration = Duration::from_secs(1);
 /// The most entries of one tier.
 const CAPACITY: u64 = 50_000;
-/// How long a guard stands: longer than an entry lives, and longer than Redis may hold an older version unnoticed.
-const GUARD_TTL: Duration = Duration::from_secs(10);
 /// How often a read starts again when its key is invalidated under its hands, before it asks the database alone.
 const ROUNDS: usize = 3;
 /// As the least version that a load may give: only the database's will do.
 pub(super) const FROM_DATABASE: i64 = i64::MAX;
 
-/// The moment a load begins: nothing it reads is older.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Began {
-    pub(super) at: Monotonic,
-    generation: u64,
-}
-
 /// What a load found.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<V> {
     value: Option<V>,
-    version: i64,
-    began: Began,
-    until: Monotonic,
+    stamp: Stamp,
+    /// Whether somebody loads it anew, ahead of its end. Copies share it.
+    renewing: Arc<AtomicBool>,
 }
 
 impl<V> Entry<V> {
     /// `value`, in the version `version`, as a load that began at `began` has found it.
     pub(super) fn new(value: Option<V>, version: i64, began: Began) -> Self {
-        Self { value, version, began, until: began.at + TTL }
+        let stamp = Stamp::new(value.is_some().then_some(version), began);
+        Self { value, stamp, renewing: Arc::default() }
     }
 
     /// The same, but not to be handed out after `limit`.
     pub(super) fn until(self, limit: Monotonic) -> Self {
-        Self { until: self.until.min(limit), ..self }
-    }
-}
-
-/// What an entry of one key must be to be handed out.
-#[derive(Clone, Copy, Debug, Default)]
-struct Guard {
-    generation: u64,
-    version: i64,
-}
-
-impl Guard {
-    fn admits<V>(self, entry: &Entry<V>) -> bool {
-        entry.began.generation >= self.generation && (entry.value.is_none() || entry.version >= self.version)
-    }
-}
-
-/// The guards of all tiers, by key.
-pub(super) struct Guards {
-    /// Counts invalidations.
-    generation: AtomicU64,
-    /// The generation of the last invalidation of everything.
-    all: AtomicU64,
-    by_key: Cache<String, Guard>,
-}
-
-impl Guards {
-    pub(super) fn new() -> Self {
-        // No capacity: a guard that is evicted is a guard that fails. What bounds them is that writes are few.
-        let by_key = Cache::builder().time_to_live(GUARD_TTL).build();
-        Self { generation: AtomicU64::new(0), all: AtomicU64::new(0), by_key }
+        Self { stamp: self.stamp.ending(limit), ..self }
     }
 
-    /// Begins a load.
-    pub(super) fn begin(&self) -> Began {
-        let generation = self.generation.load(Ordering::SeqCst);
-        Began { at: Monotonic::now(), generation }
+    /// Whether the caller is to load it anew, ahead of its end. Told to one reader in the last fifth of its life, and
+    /// only if there is something: what does not exist is not hot.
+    pub(super) fn is_to_be_renewed(&self) -> bool {
+        self.value.is_some()
+            && self.stamp.renew_at() <= Monotonic::now()
+            && !self.renewing.swap(true, Ordering::Relaxed)
     }
 
-    /// From now on `key` must be loaded anew, in `version` or a later one.
-    pub(super) async fn raise(&self, key: &str, version: i64) {
-        let generation = self.next();
-        let raise = |old: Option<moka::Entry<String, Guard>>| {
-            let old = old.map(moka::Entry::into_value).unwrap_or_default();
-            ready(Guard { generation: old.generation.max(generation), version: old.version.max(version) })
-        };
-        self.by_key.entry_by_ref(key).and_upsert_with(raise).await;
-    }
-
-    /// From now on everything must be loaded anew.
-    pub(super) fn raise_all(&self) {
-        let generation = self.next();
-        self.all.fetch_max(generation, Ordering::SeqCst);
-    }
-
-    fn next(&self) -> u64 {
-        self.generation.fetch_add(1, Ordering::SeqCst) + 1
-    }
-
-    async fn of(&self, key: &str) -> Guard {
-        let guard = self.by_key.get(key).await.unwrap_or_default();
-        Guard { generation: guard.generation.max(self.all.load(Ordering::SeqCst)), ..guard }
+    /// What was found, and its stamp.
+    pub(super) fn into_parts(self) -> (Option<V>, Stamp) {
+        (self.value, self.stamp)
     }
 }
 
@@ -139,29 +85,59 @@ impl<V: Clone + Send + Sync + 'static> Tier<V> {
     where
         F: Future<Output = Result<Entry<V>, StoreError>>,
     {
+        Ok(self.entry(key, guards, counts, load).await?.value)
+    }
+
+    /// As [`Self::get`], with what there is to know about it.
+    pub(super) async fn entry<F>(
+        &self,
+        key: &str,
+        guards: &Guards,
+        counts: Option<&Counts>,
+        load: impl Fn(Began, i64) -> F,
+    ) -> Result<Entry<V>, StoreError>
+    where
+        F: Future<Output = Result<Entry<V>, StoreError>>,
+    {
         let arrived = Monotonic::now();
         let loaded = AtomicBool::new(false);
         for _ in 0..ROUNDS {
             let loading = async {
                 loaded.store(true, Ordering::Relaxed);
                 let began = guards.begin();
-                load(began, guards.of(key).await.version).await
+                load(began, guards.of(key).version).await
             };
             let entry = self.entries.try_get_with_by_ref(key, loading).await.map_err(own)?;
             // Who joins a load that was under way is handed what it read, perhaps long before: not good enough then.
-            if guards.of(key).await.admits(&entry) && entry.until > arrived {
+            if guards.of(key).admits(&entry.stamp) && entry.stamp.until() > arrived {
                 if let Some(counts) = counts {
                     let counter = if loaded.into_inner() { &counts.memory_misses } else { &counts.memory_hits };
                     counter.one();
                 }
-                return Ok(entry.value);
+                return Ok(entry);
             }
             self.remove_if_stale(key, guards, arrived).await;
         }
         if let Some(counts) = counts {
             counts.memory_misses.one();
         }
-        Ok(load(guards.begin(), FROM_DATABASE).await?.value)
+        load(guards.begin(), FROM_DATABASE).await
+    }
+
+    /// Loads `key` now, whatever there is, and keeps what was found. For entries that are about to end.
+    pub(super) async fn renew<F>(
+        &self,
+        key: &str,
+        guards: &Guards,
+        load: impl Fn(Began, i64) -> F,
+    ) -> Result<Entry<V>, StoreError>
+    where
+        F: Future<Output = Result<Entry<V>, StoreError>>,
+    {
+        let began = guards.begin();
+        let entry = load(began, guards.of(key).version).await?;
+        self.entries.insert(key.to_owned(), entry.clone()).await;
+        Ok(entry)
     }
 
     /// Takes in what was loaded on another way.
@@ -190,9 +166,11 @@ impl<V: Clone + Send + Sync + 'static> Tier<V> {
     }
 
     async fn remove_if_stale(&self, key: &str, guards: &Guards, arrived: Monotonic) {
-        let guard = guards.of(key).await;
+        let guard = guards.of(key);
         let decide = |entry: Option<moka::Entry<String, Entry<V>>>| match entry {
-            Some(entry) if !guard.admits(entry.value()) || entry.value().until <= arrived => ready(Op::Remove),
+            Some(entry) if !guard.admits(&entry.value().stamp) || entry.value().stamp.until() <= arrived => {
+                ready(Op::Remove)
+            }
             _ => ready(Op::Nop),
         };
         self.entries.entry_by_ref(key).and_compute_with(decide).await;
@@ -203,7 +181,7 @@ struct UntilStale;
 
 impl<V> Expiry<String, Entry<V>> for UntilStale {
     fn expire_after_create(&self, _: &String, entry: &Entry<V>, created: Monotonic) -> Option<Duration> {
-        Some(entry.until.saturating_duration_since(created))
+        Some(entry.stamp.until().saturating_duration_since(created))
     }
 
     fn expire_after_update(
@@ -213,7 +191,7 @@ impl<V> Expiry<String, Entry<V>> for UntilStale {
         updated: Monotonic,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(entry.until.saturating_duration_since(updated))
+        Some(entry.stamp.until().saturating_duration_since(updated))
     }
 }
 

@@ -20,9 +20,7 @@ pub const MAPPING_TTL: Duration = Duration::from_mins(30);
 impl Cache {
     /// The account with this id, at most two seconds old. Fails only when the database had to be asked and failed.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        let key = keys::user_id(id);
-        let load = |began, at_least| self.load_user(id, began, at_least);
-        self.0.users.get(&key, &self.0.guards, Some(&self.0.user_counts), load).await
+        Ok(self.user_entry(id).await?.into_parts().0)
     }
 
     /// The account of this mailbox, at most two seconds old. Fails as [`Self::user`] does.
@@ -53,7 +51,7 @@ impl Cache {
         self.forget(marks).await;
     }
 
-    async fn load_user(&self, id: UserId, began: Began, at_least: i64) -> Result<Entry<User>, StoreError> {
+    pub(super) async fn load_user(&self, id: UserId, began: Began, at_least: i64) -> Result<Entry<User>, StoreError> {
         let key = keys::user_id(id);
         let mut may_fill = false;
         if at_least != FROM_DATABASE {

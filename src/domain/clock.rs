@@ -41,9 +41,14 @@ impl Clock {
 
     /// The time now.
     pub fn now(&self) -> Instant {
+        self.at(Monotonic::now())
+    }
+
+    /// The time at `moment`, which is not before this clock was made.
+    pub fn at(&self, moment: Monotonic) -> Instant {
         let micros = self.0.epoch_at_start.load(Ordering::Relaxed)
             + self.0.advanced.load(Ordering::Relaxed)
-            + micros(self.0.started.elapsed());
+            + micros(moment.saturating_duration_since(self.0.started));
         DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
     }
 

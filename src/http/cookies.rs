@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration as CookieDuration;
 use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header::{COOKIE, HeaderMap};
 
 use super::Site;
 use crate::domain::{Entropy, FlowToken, SessionToken};
@@ -35,9 +36,14 @@ pub(super) fn no_session(site: &Site) -> Cookie<'static> {
     cookie
 }
 
-/// The session token that the request carries in its cookie, if it has the form of one.
-pub(super) fn session_token(request: &HttpRequest) -> Option<SessionToken> {
-    SessionToken::parse(request.cookie(SESSION_COOKIE)?.value())
+/// The value of the session cookie that the request carries. A token needs no encoding, so it is taken as it is.
+pub(super) fn session_token(headers: &HeaderMap) -> Option<&str> {
+    let mut cookies = headers.get_all(COOKIE).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    std::str::from_utf8(cookies.find_map(session_value)?).ok()
+}
+
+fn session_value(cookie: &[u8]) -> Option<&[u8]> {
+    cookie.trim_ascii().strip_prefix(SESSION_COOKIE.as_bytes())?.strip_prefix(b"=")
 }
 
 /// The browser's flow token, if it has one.

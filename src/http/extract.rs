@@ -3,7 +3,8 @@
 use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
@@ -109,51 +110,70 @@ impl Provenance {
 /// A signed-in person. Extracting it answers 401 to everybody else, and 403 to a cookie-authenticated write that is
 /// not known to come from this site.
 #[derive(Clone, Debug)]
-pub struct SignedIn(pub Authenticated);
+pub struct SignedIn(pub Arc<Authenticated>);
 
 /// A signed-in admin. Extracting it answers 403 to other people.
 #[derive(Clone, Debug)]
-pub struct Admin(pub Authenticated);
+pub struct Admin(pub Arc<Authenticated>);
 
 /// The person who looks at a page, if signed in.
 #[derive(Clone, Debug)]
-pub(super) struct Viewer(pub Option<Authenticated>);
+pub(super) struct Viewer(pub Option<Arc<Authenticated>>);
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Carrier {
     Cookie,
     Header,
 }
 
-/// What the request shows to be recognised. A bearer token wins over a cookie.
-fn credential(request: &HttpRequest) -> Option<(Credential, Carrier)> {
-    if let Some(value) = request.headers().get(AUTHORIZATION) {
+/// What the request shows to be recognised, unread. A bearer token wins over a cookie.
+fn shown(headers: &HeaderMap) -> Option<(&str, Carrier)> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
         let token = token.trim();
-        let credential = match SessionToken::parse(token) {
-            Some(token) => Credential::Session(token),
-            None if token.len() <= 4096 => Credential::Access(token.to_owned()),
-            None => return None,
-        };
-        return Some((credential, Carrier::Header));
+        return (scheme.eq_ignore_ascii_case("bearer") && token.len() <= 4096).then_some((token, Carrier::Header));
     }
-    cookies::session_token(request).map(|token| (Credential::Session(token), Carrier::Cookie))
+    cookies::session_token(headers).map(|token| (token, Carrier::Cookie))
 }
 
-/// Finds out who asks, in a task of its own: where another extractor refuses the request, this one is dropped, and a
-/// look at `SQLite` may not be dropped half-way on one of actix's threads.
-async fn authenticate(request: HttpRequest) -> Result<Authenticated, ApiError> {
+/// What is shown, if it has the form of a credential.
+fn credential((text, carrier): (&str, Carrier)) -> Option<Credential> {
+    match (SessionToken::parse(text), carrier) {
+        (Some(token), _) => Some(Credential::Session(token)),
+        (None, Carrier::Header) => Some(Credential::Access(text.to_owned())),
+        (None, Carrier::Cookie) => None,
+    }
+}
+
+/// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.
+pub(super) fn recognised(request: &HttpRequest, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
+    let (text, carrier) = shown(request.headers())?;
+    // An access token is none in a cookie, however good it is.
+    if carrier == Carrier::Cookie && !text.starts_with(SessionToken::PREFIX) {
+        return None;
+    }
+    site.auth.recognise(text, at, || client_address(request, &site.server.trusted_proxies))
+}
+
+/// Finds out who asks. What has to be waited for is done in a task of its own: where another extractor refuses the
+/// request, this one is dropped, and a look at `SQLite` may not be dropped half-way on one of actix's threads.
+async fn authenticate(request: HttpRequest) -> Result<Arc<Authenticated>, ApiError> {
+    if request.method().is_safe()
+        && let Some(who) = recognised(&request, site(&request)?, Instant::now())
+    {
+        return Ok(who);
+    }
     actix_web::rt::spawn(authenticate_here(request)).await.map_err(ApiError::internal)?
 }
 
-async fn authenticate_here(request: HttpRequest) -> Result<Authenticated, ApiError> {
+async fn authenticate_here(request: HttpRequest) -> Result<Arc<Authenticated>, ApiError> {
     let site = site(&request)?;
-    let (credential, carrier) = credential(&request).ok_or_else(ApiError::unauthorized)?;
+    let shown = shown(request.headers()).ok_or_else(ApiError::unauthorized)?;
+    let credential = credential(shown).ok_or_else(ApiError::unauthorized)?;
+    let (_, carrier) = shown;
     let writes = !request.method().is_safe();
-    let same_origin = Provenance::of(request.headers(), &site.server.public_origin()) == Provenance::SameOrigin;
-    if matches!(carrier, Carrier::Cookie) && writes && !same_origin {
+    let same_origin = || Provenance::of(request.headers(), &site.server.public_origin()) == Provenance::SameOrigin;
+    if carrier == Carrier::Cookie && writes && !same_origin() {
         let detail = "A write with a session cookie needs an Origin or Sec-Fetch-Site header of this site.";
         return Err(ApiError::new(Code::CrossSite, detail));
     }

@@ -7,10 +7,9 @@
 use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::Site;
-use super::api::session::identify;
 use super::error::ApiError;
 use super::extract::Viewer;
+use super::{Site, hot};
 use crate::domain::NextPath;
 
 /// `GET /forward-auth`
@@ -48,9 +47,7 @@ pub(super) async fn forward_auth(
     Viewer(viewer): Viewer,
 ) -> Result<HttpResponse, ApiError> {
     if let Some(who) = viewer {
-        let mut response = HttpResponse::Ok();
-        identify(&mut response, &who);
-        return Ok(response.finish());
+        return Ok(hot::passed(&who));
     }
     let Some(wanted) = wanted(&request) else {
         return Err(ApiError::unauthorized());

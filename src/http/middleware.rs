@@ -1,65 +1,128 @@
 //! What happens around every request: an id, a look at where it comes from, headers, figures, and the bodies of errors.
 
+use std::future::{Ready, ready};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
-use actix_web::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-};
-use actix_web::middleware::Next;
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::{Error, HttpResponse, web};
+use futures_util::future::{Either, FutureExt, LocalBoxFuture};
 
 use super::error::{ApiError, Code};
 use super::extract::Provenance;
+use super::headers::{Common, RequestId};
+use super::hot::Hot;
 use super::{Site, pages};
-use crate::domain::Entropy;
 
-/// Runs `next` for `request`. Every error of a handler becomes an answer here.
-pub(super) async fn around(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+/// What is around the routes. One for the process.
+#[derive(Clone)]
+pub(super) struct Around(Arc<Parts>);
+
+struct Parts {
+    site: web::Data<Site>,
+    hot: Hot,
+    common: Common,
+}
+
+impl Around {
+    /// Around the routes of `site`.
+    pub(super) fn new(site: &web::Data<Site>) -> Self {
+        Self(Arc::new(Parts { site: site.clone(), hot: Hot::new(site), common: Common::new(site) }))
+    }
+}
+
+type Outcome = Result<ServiceResponse<BoxBody>, Error>;
+
+impl<S, B> Transform<S, ServiceRequest> for Around
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type InitError = ();
+    type Transform = Surrounded<S>;
+    type Future = Ready<Result<Self::Transform, Self::InitError>>;
+
+    fn new_transform(&self, routes: S) -> Self::Future {
+        ready(Ok(Surrounded { around: self.0.clone(), routes: Rc::new(routes) }))
+    }
+}
+
+/// The routes of one thread, and what is around them.
+pub(super) struct Surrounded<S> {
+    around: Arc<Parts>,
+    routes: Rc<S>,
+}
+
+impl<S, B> Service<ServiceRequest> for Surrounded<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = Either<Ready<Outcome>, LocalBoxFuture<'static, Outcome>>;
+
+    forward_ready!(routes);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let Parts { site, hot, common } = &*self.around;
+        if let Some(response) = hot.answer(&request, site, common) {
+            return Either::Left(ready(Ok(request.into_response(response))));
+        }
+        Either::Right(around(self.around.clone(), request, self.routes.clone()).boxed_local())
+    }
+}
+
+/// Has `routes` answer `request`. Every error of a handler becomes an answer here.
+async fn around<S, B>(around: Arc<Parts>, request: ServiceRequest, routes: Rc<S>) -> Outcome
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
     let started = Instant::now();
-    let Some(site) = request.app_data::<web::Data<Site>>().cloned() else {
-        return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
-    };
-    let id = Entropy::system().uuid_v7(site.clock.now()).to_string();
-    let _in_flight = InFlight::new(&site);
-    let response = if is_foreign_write(&request, &site) {
+    let site = &around.site;
+    let id = RequestId::new(site, started);
+    let _in_flight = InFlight::new(site);
+    let response = if is_foreign_write(&request, site) {
         let detail = "Another site caused this request. Open the page here and try again.";
         let error = ApiError::new(Code::CrossSite, detail);
         ServiceResponse::new(request.into_parts().0, HttpResponse::from_error(error))
     } else {
-        carry_through(request, next).await?
+        carry_through(request, routes).await?
     };
     let (http, inner) = response.into_parts();
     let inner = match inner.error().map(told) {
-        Some(error) => answer(&http, &site, &error, &id).await,
+        Some(error) => answer(&http, site, &error, &id).await,
         None => inner,
     };
     let mut response = ServiceResponse::new(http.clone(), inner);
-    finish(&mut response, &site, &id);
+    around.common.complete(response.headers_mut(), &id);
     let route = http.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let status = response.status();
     let elapsed = started.elapsed();
     site.metrics.requests.with_label_values(&[route.as_str(), method_label(http.method()), status.as_str()]).inc();
     site.metrics.request_seconds.with_label_values(&[route.as_str()]).observe(elapsed.as_secs_f64());
     // The route, not the path: a path or query may hold a token.
-    log::debug!(request_id = id.as_str(), status = status.as_u16(), seconds = elapsed.as_secs_f64();
+    log::debug!(request_id = &*id, status = status.as_u16(), seconds = elapsed.as_secs_f64();
         "{} {route}", http.method());
     Ok(response)
 }
 
-/// Runs `next` in a task of its own. A client that leaves takes its request's future with it, wherever that is; what
+/// Has `routes` answer in a task of its own. A client that leaves takes its request's future with it, wherever that is; what
 /// has been begun for it is carried through all the same: a commit is followed by its mail's way into the queue, and
 /// no look at `SQLite` is dropped half-way, which its driver cannot bear on one of actix's threads.
-async fn carry_through(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answering = actix_web::rt::spawn(async move { next.call(request).await });
+async fn carry_through<S, B>(request: ServiceRequest, routes: Rc<S>) -> Outcome
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    let answering = actix_web::rt::spawn(async move { routes.call(request).await });
     let answer = answering.await.map_err(|error| {
         log::error!("a handler ended early: {error}");
         ApiError::internal(error)
@@ -152,44 +215,4 @@ fn wants_page(request: &actix_web::HttpRequest) -> bool {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
     accepts_html && !FOR_PROGRAMS.iter().any(|prefix| request.path().starts_with(prefix))
-}
-
-/// The headers that every answer has.
-fn finish(response: &mut ServiceResponse<BoxBody>, site: &Site, id: &str) {
-    let is_page = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("text/html"));
-    let https = site.server.public_url.scheme() == "https";
-    let redirects = site.server.redirect_origins.join(" ");
-    let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &str| {
-        if !headers.contains_key(&name)
-            && let Ok(value) = HeaderValue::from_str(value)
-        {
-            headers.insert(name, value);
-        }
-    };
-    set(HeaderName::from_static("x-request-id"), id);
-    set(HeaderName::from_static("x-content-type-options"), "nosniff");
-    set(HeaderName::from_static("x-frame-options"), "DENY");
-    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-    // Not no-referrer: with it browsers send `Origin: null` with this site's own forms.
-    set(HeaderName::from_static("referrer-policy"), "same-origin");
-    set(HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
-    set(CACHE_CONTROL, "no-store");
-    if https {
-        set(HeaderName::from_static("strict-transport-security"), "max-age=63072000");
-    }
-    let policy = if is_page {
-        format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self' \
-             {redirects}; base-uri 'none'; frame-ancestors 'none'"
-        )
-    } else {
-        "default-src 'none'; frame-ancestors 'none'".to_owned()
-    };
-    set(CONTENT_SECURITY_POLICY, &policy);
 }

@@ -1,6 +1,7 @@
 //! HTTP: the only code that knows actix.
 //!
-//! A request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
+//! What is asked most is answered by `hot` at once, where that can be done without waiting for anything. Every other
+//! request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
 //! `routes`, and reaches a handler that extracts (`extract`), calls one use case, and shapes the answer. A handler
 //! that fails gives an `error::ApiError`; the middleware turns it into problem+json for programs and into a page for
 //! people, and logs what must not be sent.
@@ -11,7 +12,9 @@ mod error;
 mod extract;
 mod forward_auth;
 mod guard;
+mod headers;
 mod health;
+mod hot;
 mod mail_views;
 mod middleware;
 mod openapi;
@@ -76,11 +79,16 @@ impl Site {
 pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> {
     let (workers, patience) = (site.server.workers, site.server.shutdown_timeout.as_secs());
     let site = web::Data::from(site);
+    let around = middleware::Around::new(&site);
+    // Called once by each HTTP thread.
     let server = HttpServer::new(move || {
+        if let Some(redis) = &site.redis {
+            redis.adopt_thread();
+        }
         App::new()
             .app_data(site.clone())
             .app_data(web::PayloadConfig::new(site.server.max_body_bytes))
-            .wrap(actix_web::middleware::from_fn(middleware::around))
+            .wrap(around.clone())
             .configure(|config| routes::configure(config, &site))
     });
     let server = server

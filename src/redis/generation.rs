@@ -93,6 +93,11 @@ impl Generation {
         self.lanes[turn % self.lanes.len()].clone()
     }
 
+    /// One more lane, for a caller who keeps it, driven by the caller's runtime.
+    pub(super) async fn open_lane(&self) -> Result<MultiplexedConnection, RedisError> {
+        Ok(self.connector.open(self.connector.response_timeout()).await?)
+    }
+
     /// Every lane.
     pub(super) fn lanes(&self) -> &[MultiplexedConnection] {
         &self.lanes

@@ -4,7 +4,8 @@
 //! **The life of a connection.** [`Redis::connect`] reads the settings and tries the server once. A task of its own opens
 //! connections: it greets the server, has it answer a `PING` and take a write, fills a bb8 pool, and keeps a few handles
 //! onto pooled connections as *lanes*. A command ([`Redis::run`] and the typed calls built on it) goes over the next lane,
-//! next to the commands of others, and must be answered within the response timeout. What has to have a connection to
+//! next to the commands of others, and must be answered within the response timeout; threads that send many have a lane
+//! of their own ([`Redis::adopt_thread`]). What has to have a connection to
 //! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscriber`] for pub/sub,
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
@@ -24,6 +25,7 @@ mod generation;
 mod health;
 pub mod keys;
 mod link;
+mod own;
 mod script;
 
 use std::fmt;
@@ -66,7 +68,7 @@ impl Redis {
         W: FnOnce(MultiplexedConnection) -> F,
     {
         let (generation, patience) = self.0.for_a_command()?;
-        let answer = tokio::time::timeout(patience, work(generation.lane())).await;
+        let answer = tokio::time::timeout(patience, work(own::lane(&self.0, &generation))).await;
         let outcome = match answer {
             Ok(answer) => answer.map_err(RedisError::from),
             Err(_) => Err(RedisError::Timeout),

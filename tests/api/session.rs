@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::app::{CHROME, DAY, FIREFOX, HOUR, MINUTE, Options, PROMISED, SOON, verify};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::support::eventually;
 
 const ADA: &str = "ada@example.com";
@@ -91,6 +91,50 @@ on_both_setups! {
         assert_eq!(told("remote-groups").as_deref(), Some("user"));
         assert_eq!(told("x-gatepost-user-id"), Some(app.user_id(ADA).await));
         assert_eq!(browser.get("/api/auth/me").await.expect(200).json(), answer.json()["user"]);
+    }
+
+    async fn the_same_is_told_however_the_answer_is_found(app: TestApp) {
+        let tokens = app.tokens(ADA).await;
+        let clients = [app.sign_in(ADA).await, app.program().bearer(&tokens.access)];
+        for (path, client) in ["/api/auth/validate", "/forward-auth"].iter().flat_map(|path| clients.iter().map(move |client| (path, client))) {
+            let told = |answer: Answer| {
+                let mut headers = answer.headers.clone();
+                for varies in ["x-request-id", "date"] {
+                    assert!(headers.remove(varies).is_some(), "{varies} is missing");
+                }
+                (answer.status, answer.body, headers)
+            };
+            // A query leads around nothing, another method around the short way.
+            let first = told(client.get(path).await.expect(200));
+            for _ in 0..3 {
+                assert_eq!(told(client.get(path).await), first);
+            }
+            assert_eq!(told(client.get(&format!("{path}?x=1")).await), first);
+            let (status, _, headers) = told(client.head(path).await);
+            assert_eq!((status, &headers["content-security-policy"]), (200, &first.2["content-security-policy"]));
+            let ids = [client.get(path).await, client.get(path).await].map(|answer| answer.header("x-request-id").map(str::to_owned));
+            assert_ne!(ids[0], ids[1]);
+        }
+    }
+
+    async fn a_token_counts_only_where_it_belongs(app: TestApp) {
+        let (access, session) = (app.tokens(ADA).await.access, app.sign_in(ADA).await.session_token());
+        assert!(app.program().bearer(&access).is_signed_in().await);
+        let with_cookie = |cookies: &str| app.program().with("cookie", cookies);
+        assert!(!with_cookie(&format!("gatepost_session={access}")).is_signed_in().await, "it is no cookie");
+        for cookies in [
+            format!("gatepost_session={session}"),
+            format!("a=1;gatepost_session={session}; b=2"),
+            format!("gatepost_sessions=gps_x; xgatepost_session=x; gatepost_session={session}"),
+            format!("=; novalue; name=\u{e4}; gatepost_session={session}"),
+        ] {
+            for _ in 0..2 {
+                assert!(with_cookie(&cookies).is_signed_in().await, "{cookies}");
+            }
+        }
+        for cookies in [format!("gatepost_session={session}x"), format!("gatepost_session=x; gatepost_session={session}")] {
+            assert!(!with_cookie(&cookies).is_signed_in().await, "{cookies}");
+        }
     }
 
     async fn nobody_is_taken_for_somebody(app: TestApp) {

@@ -11,6 +11,7 @@ mod chance;
 mod faults;
 mod model;
 mod reads;
+mod recognised;
 mod revocation;
 mod scripts;
 #[path = "../support/mod.rs"]

@@ -1,8 +1,9 @@
 //! The typed commands, and connections of one's own.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use gatepost::redis::{RedisError, Script, cmd, pipe};
+use gatepost::redis::{Redis, RedisError, Script, cmd, pipe};
 
 use super::support::{self, eventually};
 use super::{SOON, connect, connect_patiently};
@@ -116,4 +117,43 @@ async fn a_full_server_is_no_outage_either() {
         assert!(matches!(error, RedisError::Reply(_)), "{error}");
     }
     assert!(redis.available());
+}
+
+/// The connection that a command of this thread goes over.
+async fn connection(redis: &Redis) -> Option<i64> {
+    redis.query(cmd("CLIENT").arg("ID").take()).await.ok()
+}
+
+async fn connections(redis: &Redis) -> HashSet<Option<i64>> {
+    let mut seen = HashSet::new();
+    for _ in 0..20 {
+        seen.insert(connection(redis).await);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_thread_that_asks_for_it_has_a_connection_of_its_own_also_after_an_outage() {
+    let mut server = support::Redis::start().await;
+    let redis = connect_patiently(&server).await;
+    let shared = connections(&redis).await;
+    redis.adopt_thread();
+    for outage in [false, true] {
+        if outage {
+            server.restart().await;
+            eventually("Redis to be back", SOON, async || connection(&redis).await).await;
+        }
+        eventually("the thread to have its own", SOON, async || {
+            let seen = connections(&redis).await;
+            // A server that has started again counts its connections from the beginning.
+            (seen.len() == 1 && !seen.contains(&None) && (outage || seen.is_disjoint(&shared))).then_some(())
+        })
+        .await;
+    }
+    let own = connections(&redis).await;
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(connections(&redis))
+    });
+    assert!(elsewhere.join().unwrap().is_disjoint(&own), "other threads keep to the shared ones");
 }

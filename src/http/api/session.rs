@@ -1,7 +1,6 @@
 //! Who is signed in, and on which devices.
 
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use crate::auth::Authenticated;
@@ -9,7 +8,7 @@ use crate::domain::SessionId;
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, SignedIn};
 use crate::http::views::{DeviceView, SessionView, UserView};
-use crate::http::{Site, cookies};
+use crate::http::{Site, cookies, hot};
 
 /// Who is signed in.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -18,6 +17,12 @@ pub struct WhoView {
     user: UserView,
     /// The session that was shown.
     session: SessionView,
+}
+
+impl From<&Authenticated> for WhoView {
+    fn from(who: &Authenticated) -> Self {
+        Self { user: (&who.user).into(), session: (&who.session).into() }
+    }
 }
 
 /// The devices of a person.
@@ -62,29 +67,7 @@ impl EndedView {
     ),
 )]
 pub async fn validate(SignedIn(who): SignedIn) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    identify(&mut response, &who);
-    response.json(WhoView { user: (&who.user).into(), session: (&who.session).into() })
-}
-
-/// Adds the headers by which applications behind a proxy learn who is asking.
-pub fn identify(response: &mut HttpResponseBuilder, who: &Authenticated) {
-    let user = &who.user;
-    let handle = user.username.as_ref().map_or(user.email.as_str(), |username| username.as_str());
-    let id = user.id.to_string();
-    let values = [
-        ("remote-user", handle),
-        ("remote-email", user.email.as_str()),
-        ("remote-name", user.name.as_str()),
-        ("remote-groups", user.role.as_str()),
-        ("x-gatepost-user-id", &id),
-    ];
-    for (name, value) in values {
-        // Header values may hold any bytes but controls; names were checked for those when they were stored.
-        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            response.insert_header((HeaderName::from_static(name), value));
-        }
-    }
+    hot::validated(&who)
 }
 
 /// `GET /api/auth/me`

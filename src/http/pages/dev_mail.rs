@@ -76,7 +76,7 @@ pub(crate) async fn show(
         "selected": selected.or(messages.first()).map(view),
         "messages": messages.iter().map(view).collect::<Vec<_>>(),
     });
-    page(&site, &http, viewer.as_ref(), StatusCode::OK, ("dev_mail", "Development mail"), context)
+    page(&site, &http, viewer.as_deref(), StatusCode::OK, ("dev_mail", "Development mail"), context)
 }
 
 /// `GET /dev/mail/messages`

@@ -15,5 +15,5 @@ pub(crate) async fn show(
     Viewer(viewer): Viewer,
 ) -> Result<HttpResponse, ApiError> {
     let context = openapi::reference()?;
-    page(&site, &http, viewer.as_ref(), StatusCode::OK, ("docs", "API reference"), context)
+    page(&site, &http, viewer.as_deref(), StatusCode::OK, ("docs", "API reference"), context)
 }

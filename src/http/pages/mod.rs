@@ -170,7 +170,7 @@ pub(super) async fn error(request: &HttpRequest, site: &Site, error: &ApiError, 
         "detail": error.detail,
         "request_id": id,
     });
-    render(site, request, viewer.as_ref(), "error", error.code.title(), context)
+    render(site, request, viewer.as_deref(), "error", error.code.title(), context)
 }
 
 /// A moment as pages show it.

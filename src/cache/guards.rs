@@ -1,0 +1,179 @@
+//! Guards: what keeps an entry from being handed out after its key was forgotten.
+//!
+//! Every load notes the *generation*, the number of invalidations begun so far, before it reads anything. To forget a
+//! key is to raise its guard to a new generation (and to the least version that is still good): from then on only
+//! loads that began later are handed out. The check is made at every read, so it does not matter when a late load
+//! puts its entry in.
+//!
+//! Most reads meet no guard at all. [`Guards::raised`] counts invalidations that are complete, so whoever has found an
+//! entry good at one count need not look again while the count stands. An invalidation is counted *after* its guard
+//! is in place: a reader that sees the old count reads before the invalidation is done, one that sees the new count
+//! finds the guard.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant as Monotonic};
+
+use super::tier::TTL;
+
+/// How long a guard stands: longer than an entry lives, and longer than Redis may hold an older version unnoticed.
+const GUARD_TTL: Duration = Duration::from_secs(10);
+const SHARDS: usize = 16;
+
+/// The moment a load begins: nothing it reads is older.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began {
+    pub(super) at: Monotonic,
+    generation: u64,
+}
+
+/// When an entry was loaded, in which version, and until when it may be handed out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    began: Began,
+    /// The greatest of all when there is nothing of which a later version could be asked for.
+    version: i64,
+    until: Monotonic,
+}
+
+impl Stamp {
+    /// For a load that began at `began` and found `version`; `None` when it found nothing.
+    pub(super) fn new(version: Option<i64>, began: Began) -> Self {
+        Self { began, version: version.unwrap_or(i64::MAX), until: began.at + TTL }
+    }
+
+    /// The same, but ending no later than `limit`.
+    pub(super) fn ending(self, limit: Monotonic) -> Self {
+        Self { until: self.until.min(limit), ..self }
+    }
+
+    /// Until when the entry may be handed out.
+    pub(super) fn until(&self) -> Monotonic {
+        self.until
+    }
+
+    /// When the last fifth of the entry's life begins: if it is read after that, it is loaded anew ahead of its end.
+    pub(super) fn renew_at(&self) -> Monotonic {
+        self.began.at + self.until.saturating_duration_since(self.began.at) * 4 / 5
+    }
+}
+
+/// What an entry of one key must be to be handed out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Guard {
+    generation: u64,
+    pub(super) version: i64,
+}
+
+impl Guard {
+    pub(super) fn admits(self, stamp: &Stamp) -> bool {
+        stamp.began.generation >= self.generation && stamp.version >= self.version
+    }
+
+    fn raise(&mut self, to: Self) {
+        *self = Self { generation: self.generation.max(to.generation), version: self.version.max(to.version) };
+    }
+}
+
+/// The guards of all tiers, by key.
+pub(super) struct Guards {
+    /// Counts invalidations that have begun.
+    generation: AtomicU64,
+    /// Counts invalidations that are complete.
+    raised: AtomicU64,
+    /// The generation of the last invalidation of everything.
+    all: AtomicU64,
+    hasher: RandomState,
+    shards: [RwLock<Shard>; SHARDS],
+}
+
+struct Shard {
+    /// No capacity: a guard that is evicted is a guard that fails. What bounds them is that writes are few.
+    by_key: HashMap<String, Standing>,
+    swept: Monotonic,
+}
+
+struct Standing {
+    guard: Guard,
+    until: Monotonic,
+}
+
+impl Guards {
+    pub(super) fn new() -> Self {
+        let shard = |_| RwLock::new(Shard { by_key: HashMap::new(), swept: Monotonic::now() });
+        Self {
+            generation: AtomicU64::new(0),
+            raised: AtomicU64::new(0),
+            all: AtomicU64::new(0),
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(shard),
+        }
+    }
+
+    /// Begins a load.
+    pub(super) fn begin(&self) -> Began {
+        let generation = self.generation.load(Ordering::SeqCst);
+        Began { at: Monotonic::now(), generation }
+    }
+
+    /// From now on `key` must be loaded anew, in `version` or a later one.
+    pub(super) fn raise(&self, key: &str, version: i64) {
+        // In this order: see the module.
+        let generation = self.next();
+        self.put(key, generation, version);
+        self.complete();
+    }
+
+    /// From now on everything must be loaded anew.
+    pub(super) fn raise_all(&self) {
+        let generation = self.next();
+        self.all.fetch_max(generation, Ordering::SeqCst);
+        self.complete();
+    }
+
+    /// How many invalidations are complete.
+    pub(super) fn raised(&self) -> u64 {
+        self.raised.load(Ordering::SeqCst)
+    }
+
+    /// What an entry under `key` must be at this moment.
+    pub(super) fn of(&self, key: &str) -> Guard {
+        let shard = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
+        let standing = shard.by_key.get(key).filter(|standing| standing.until > Monotonic::now());
+        let mut guard = standing.map(|standing| standing.guard).unwrap_or_default();
+        guard.raise(Guard { generation: self.all.load(Ordering::SeqCst), version: 0 });
+        guard
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(super) fn put(&self, key: &str, generation: u64, version: i64) {
+        let guard = Guard { generation, version };
+        let (now, mut shard) = (Monotonic::now(), self.shard(key).write().unwrap_or_else(PoisonError::into_inner));
+        if now.saturating_duration_since(shard.swept) > GUARD_TTL {
+            shard.by_key.retain(|_, standing| standing.until > now);
+            shard.swept = now;
+        }
+        let until = now + GUARD_TTL;
+        if let Some(standing) = shard.by_key.get_mut(key) {
+            standing.guard.raise(guard);
+            standing.until = until;
+        } else {
+            shard.by_key.insert(key.to_owned(), Standing { guard, until });
+        }
+    }
+
+    pub(super) fn complete(&self) {
+        self.raised.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn shard(&self, key: &str) -> &RwLock<Shard> {
+        let hash = self.hasher.hash_one(key);
+        // The remainder is less than sixteen.
+        &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+}

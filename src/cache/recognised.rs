@@ -1,0 +1,252 @@
+//! The fast path: who is behind a credential, in one look without waiting, parsing or allocating.
+//!
+//! **The life of an entry.** A request whose credential is not known here is recognised the long way: the session and
+//! its user are read through the tiers, the rules of sign-in are applied, and the two are remembered together under the
+//! digest of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same [`Recognised`] to
+//! every request with that credential, with what the first of them has made of it ([`Recognised::answer`]). Read in the
+//! last fifth of its life, an entry is made anew beside the requests, once ([`Recognised::is_to_be_renewed`]).
+//!
+//! **Why it is safe.** An entry is no tier of its own. It carries the stamps of the two entries that it was made of,
+//! and is handed out only while both of those would be: until the second of the older one is over, and if the
+//! [guards](super::guards) of the session's key and of the user's key admit them. So whatever ends an entry in the tiers
+//! (a message, a look for changed rows, a gap in the subscription) ends this one at the same moment. Nothing
+//! has to find it in order to remove it: it may be put in late, or twice, and lies there unread until it is swept.
+//! What depends on the time, which tests let pass, is the caller's to judge at each read.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant as Monotonic;
+
+use super::guards::{Guards, Stamp};
+use super::session::SessionName;
+use super::tier::Entry;
+use super::{Cache, Inner};
+use crate::domain::{Digest, Instant, UserId};
+use crate::redis::keys;
+use crate::store::{Session, StoreError, User};
+
+/// The most entries.
+pub(super) const CAPACITY: usize = 50_000;
+/// The most credentials of which it is known whose they are: some six megabytes.
+pub(super) const OWNERS: usize = 100_000;
+/// No count of invalidations: what carries it has not been found good yet.
+const NEVER: u64 = u64::MAX;
+
+/// A session and its user.
+#[derive(Debug)]
+pub struct Recognised {
+    /// The account.
+    pub user: User,
+    /// The session.
+    pub session: Session,
+    hold: Option<Hold>,
+    /// When the session was last noted as used, in microseconds since the Unix epoch.
+    last_used: AtomicI64,
+    answer: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// What must stand for the two to be handed out together.
+#[derive(Debug)]
+struct Hold {
+    name: SessionName,
+    session: (Box<str>, Stamp),
+    user: (Box<str>, Stamp),
+    until: Monotonic,
+    renew_at: Monotonic,
+    /// The count of complete invalidations at which the guards last admitted both.
+    admitted: AtomicU64,
+    renewing: AtomicBool,
+}
+
+impl Hold {
+    fn new(name: SessionName, session: Stamp, user: (UserId, Stamp)) -> Self {
+        let (id, user) = user;
+        Self {
+            name,
+            until: session.until().min(user.until()),
+            renew_at: session.renew_at().min(user.renew_at()),
+            session: (name.key().into(), session),
+            user: (keys::user_id(id).into(), user),
+            admitted: AtomicU64::new(NEVER),
+            renewing: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it may be handed out. `raised` was counted before: a guard that is raised in between is looked at by the
+    /// next reader.
+    fn stands(&self, guards: &Guards, raised: u64, now: Monotonic) -> bool {
+        if self.until <= now {
+            return false;
+        }
+        if self.admitted.load(Ordering::Relaxed) == raised {
+            return true;
+        }
+        let admitted = [&self.session, &self.user].into_iter().all(|(key, stamp)| guards.of(key).admits(stamp));
+        if admitted {
+            self.admitted.store(raised, Ordering::Relaxed);
+        }
+        admitted
+    }
+}
+
+impl Recognised {
+    /// When the session was last noted as used, as far as this entry knows.
+    pub fn last_used(&self) -> Instant {
+        Instant::from_timestamp_micros(self.last_used.load(Ordering::Relaxed)).unwrap_or(self.session.last_seen_at)
+    }
+
+    /// Reads what the caller makes of it, which is made once for as long as the entry lives. All callers that keep
+    /// something here keep the same type; another one is made each time.
+    pub fn answer<T: Send + Sync + 'static, R>(&self, make: fn(&Self) -> T, read: impl FnOnce(&T) -> R) -> R {
+        let kept = self.answer.get_or_init(|| Box::new(make(self)));
+        match kept.downcast_ref() {
+            Some(answer) => read(answer),
+            None => read(&make(self)),
+        }
+    }
+
+    /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
+    /// to one reader in the last fifth of its life, which `now` is in.
+    pub fn is_to_be_renewed(&self, now: Monotonic) -> Option<SessionName> {
+        let hold = self.hold.as_ref()?;
+        let is_due = hold.renew_at <= now && !hold.renewing.swap(true, Ordering::Relaxed);
+        is_due.then_some(hold.name)
+    }
+}
+
+/// Whether what was found must be newer than what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// What is kept will do.
+    Kept,
+    /// It is about to end: load it now.
+    Renewed,
+}
+
+impl Cache {
+    /// Who was recognised by the credential with this digest, if that still stands `now`. Waits for nothing. Whether the
+    /// session has passed one of its lifetimes is the caller's to judge.
+    pub fn recognised(&self, credential: &Digest, now: Monotonic) -> Option<Arc<Recognised>> {
+        let (guards, known) = (&self.0.guards, self.0.recognised.get(credential)?);
+        let stands = |hold: &Hold| hold.stands(guards, guards.raised(), now);
+        let stands = known.hold.as_ref().is_some_and(stands);
+        if !stands {
+            return None;
+        }
+        self.0.session_counts.memory_hits.one();
+        self.0.user_counts.memory_hits.one();
+        Some(known)
+    }
+
+    /// Whose the session of this credential is, if it was recognised before: that never changes.
+    pub fn owner(&self, credential: &Digest) -> Option<UserId> {
+        self.0.owners.get(credential)
+    }
+
+    /// The open session of this name and its user; where it is known beforehand whose it must be, the two are read at
+    /// the same time. `is_alive` may refuse the session for what is known of it: it is then read from the database, since
+    /// what is cached may be behind in when it was last seen. Fails only when the database had to be asked and failed.
+    pub async fn recognise(
+        &self,
+        name: SessionName,
+        owner: Option<UserId>,
+        freshness: Freshness,
+        is_alive: impl Fn(&Session) -> bool + Send,
+    ) -> Result<Option<Recognised>, StoreError> {
+        let user_ahead = async {
+            match owner {
+                Some(id) => self.fresh_user(id, freshness).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (session, user) = tokio::join!(self.fresh_session(name, freshness), user_ahead);
+        let (session, session_stamp) = session?.into_parts();
+        let fits = |session: &Session| self.is_open(session) && owner.is_none_or(|owner| owner == session.user_id);
+        let Some(session) = session.filter(fits) else { return Ok(None) };
+        let session = self.as_last_seen(session);
+        let (session, session_stamp) = if is_alive(&session) {
+            (session, Some(session_stamp))
+        } else {
+            let Some(session) = self.session_afresh(session.id).await?.filter(is_alive) else { return Ok(None) };
+            (session, None)
+        };
+        let user = match user? {
+            Some(user) => user,
+            None => self.fresh_user(session.user_id, freshness).await?,
+        };
+        let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
+        let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
+        let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
+        Ok(Some(Recognised { user, session, hold, last_used, answer: OnceLock::new() }))
+    }
+
+    /// Remembers who was recognised by the credential with this digest.
+    pub fn remember(&self, credential: Digest, who: Arc<Recognised>) {
+        if who.hold.is_some() {
+            let now = Monotonic::now();
+            self.0.owners.put(credential, who.user.id, |_| false);
+            self.0.recognised.put(credential, who, |other| is_over(other, now));
+        }
+    }
+
+    /// Notes that the session was used at `now` from `address`. Only memory is touched.
+    pub fn note_used(&self, who: &Recognised, address: &str, now: Instant) {
+        who.last_used.store(now.timestamp_micros(), Ordering::Relaxed);
+        self.note_seen(who.session.id, address, now);
+    }
+
+    /// Lets go of what has expired, so that nothing stays without traffic.
+    pub(super) fn sweep_recognised(&self) {
+        let now = Monotonic::now();
+        self.0.recognised.sweep(|who| is_over(who, now));
+    }
+
+    async fn fresh_session(&self, name: SessionName, freshness: Freshness) -> Result<Entry<Session>, StoreError> {
+        match freshness {
+            Freshness::Kept => self.session_entry(name).await,
+            Freshness::Renewed => self.renew_session(name).await,
+        }
+    }
+
+    async fn fresh_user(&self, id: UserId, freshness: Freshness) -> Result<Entry<User>, StoreError> {
+        match freshness {
+            Freshness::Kept => self.user_entry(id).await,
+            Freshness::Renewed => self.renew_user(id).await,
+        }
+    }
+
+    /// The user with this id, loaded anew beside the caller if it is about to end.
+    pub(super) async fn user_entry(&self, id: UserId) -> Result<Entry<User>, StoreError> {
+        let load = |began, at_least| self.load_user(id, began, at_least);
+        let Inner { users, guards, user_counts, .. } = &*self.0;
+        let entry = users.entry(&keys::user_id(id), guards, Some(user_counts), load).await?;
+        if entry.is_to_be_renewed() {
+            let cache = self.clone();
+            self.in_background(async move { cache.renew_user(id).await.map(drop) });
+        }
+        Ok(entry)
+    }
+
+    async fn renew_user(&self, id: UserId) -> Result<Entry<User>, StoreError> {
+        let load = |began, at_least| self.load_user(id, began, at_least);
+        self.0.users.renew(&keys::user_id(id), &self.0.guards, load).await
+    }
+
+    /// Runs `work` beside the requests. A failure is told by whoever needs the entry next.
+    pub fn in_background(&self, work: impl Future<Output = Result<(), impl std::fmt::Display>> + Send + 'static) {
+        let Some(runtime) = &self.0.runtime else { return };
+        runtime.spawn(async move {
+            if let Err(error) = work.await {
+                log::debug!("An entry of the cache could not be loaded ahead of its end: {error}");
+            }
+        });
+    }
+}
+
+fn is_over(who: &Recognised, now: Monotonic) -> bool {
+    who.hold.as_ref().is_none_or(|hold| hold.until <= now)
+}
+
+#[cfg(test)]
+mod tests;

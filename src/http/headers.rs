@@ -1,0 +1,102 @@
+//! The headers that every answer has, made once.
+
+use std::ops::Deref;
+use std::time::Instant;
+
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use uuid::fmt::Hyphenated;
+
+use super::Site;
+use crate::domain::Entropy;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+
+/// The name of a request, a `UUIDv7` as text.
+#[derive(Clone, Copy)]
+pub(super) struct RequestId([u8; Hyphenated::LENGTH]);
+
+impl RequestId {
+    /// A new one, for a request that came in at `at`.
+    pub(super) fn new(site: &Site, at: Instant) -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        Entropy::system().uuid_v7(site.clock.at(at)).hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+}
+
+impl Deref for RequestId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Hexadecimal digits and hyphens.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The headers of all answers.
+pub(super) struct Common {
+    all: Vec<(HeaderName, HeaderValue)>,
+    page_policy: HeaderValue,
+    other_policy: HeaderValue,
+}
+
+impl Common {
+    /// For `site`.
+    pub(super) fn new(site: &Site) -> Self {
+        let fixed = HeaderValue::from_static;
+        let mut all = vec![
+            (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+            (X_FRAME_OPTIONS, fixed("DENY")),
+            (OPENER_POLICY, fixed("same-origin")),
+            (RESOURCE_POLICY, fixed("same-origin")),
+            // Not no-referrer: with it browsers send `Origin: null` with this site's own forms.
+            (REFERRER_POLICY, fixed("same-origin")),
+            (PERMISSIONS_POLICY, fixed("camera=(), geolocation=(), microphone=(), payment=(), usb=()")),
+            (CACHE_CONTROL, fixed("no-store")),
+        ];
+        if site.server.public_url.scheme() == "https" {
+            all.push((STRICT_TRANSPORT_SECURITY, fixed("max-age=63072000")));
+        }
+        let redirects = site.server.redirect_origins.join(" ");
+        let page_policy = format!(
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self' \
+             {redirects}; base-uri 'none'; frame-ancestors 'none'"
+        );
+        let strictest = "default-src 'none'; frame-ancestors 'none'";
+        // Origins are ASCII; were they not, a form that leads there would be better blocked.
+        let page_policy = HeaderValue::from_str(&page_policy).unwrap_or(fixed(strictest));
+        Self { all, page_policy, other_policy: fixed(strictest) }
+    }
+
+    /// Adds those that `headers`, of an answer that is a page or not, does not have yet.
+    pub(super) fn complete(&self, headers: &mut HeaderMap, id: &str) {
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_page = kind.is_some_and(|kind| kind.starts_with("text/html"));
+        let policy = if is_page { &self.page_policy } else { &self.other_policy };
+        let policy = (CONTENT_SECURITY_POLICY, policy.clone());
+        let id = HeaderValue::from_str(id).ok().map(|id| (REQUEST_ID, id));
+        for (name, value) in self.all.iter().cloned().chain([policy]).chain(id) {
+            if !headers.contains_key(&name) {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    /// Adds all of them to `headers`, of an answer that is no page and has none of them yet.
+    pub(super) fn stamp(&self, headers: &mut HeaderMap, id: &RequestId) {
+        // To append moves less about than to insert, which hands out what was there.
+        for (name, value) in &self.all {
+            headers.append(name.clone(), value.clone());
+        }
+        headers.append(CONTENT_SECURITY_POLICY, self.other_policy.clone());
+        if let Ok(value) = HeaderValue::from_bytes(&id.0) {
+            headers.append(REQUEST_ID, value);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The hot path: what every application behind this server asks at each of its own requests.
+//!
+//! `GET /api/auth/validate` and `GET /forward-auth` are answered here, before routing and without a task of their own,
+//! when their credential was recognised within the last second (`Auth::recognise`). The answer is as good as ready: its
+//! body and the headers that name the person are made once for a recognised credential and kept with it, the headers that
+//! every answer has are made at start. Whatever is not as usual (no credential, one that is not known here, another
+//! method) goes on to the router, whose handlers give the same answers by the long way, from the same functions.
+
+use std::time::Instant;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, web};
+use prometheus::{Histogram, IntCounter};
+
+use super::api::session::WhoView;
+use super::headers::{Common, RequestId};
+use super::{Site, extract};
+use crate::auth::Authenticated;
+
+/// Where the session is checked.
+const VALIDATE: &str = "/api/auth/validate";
+/// Where reverse proxies ask.
+const FORWARD_AUTH: &str = "/forward-auth";
+
+/// What is told about a recognised person.
+struct Told {
+    body: web::Bytes,
+    identity: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Told {
+    fn of(who: &Authenticated) -> Self {
+        // Fails for no value of these types.
+        let body = serde_json::to_vec(&WhoView::from(who)).unwrap_or_default();
+        Self { body: body.into(), identity: identity(who) }
+    }
+}
+
+/// The headers by which applications behind a proxy learn who is asking.
+fn identity(who: &Authenticated) -> Vec<(HeaderName, HeaderValue)> {
+    let user = &who.user;
+    let handle = user.username.as_ref().map_or(user.email.as_str(), |username| username.as_str());
+    let id = user.id.to_string();
+    let values = [
+        ("remote-user", handle),
+        ("remote-email", user.email.as_str()),
+        ("remote-name", user.name.as_str()),
+        ("remote-groups", user.role.as_str()),
+        ("x-gatepost-user-id", &id),
+    ];
+    // Header values may hold any bytes but controls; names were checked for those when they were stored.
+    let header = |(name, value): (_, &str)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).ok()?))
+    };
+    values.into_iter().filter_map(header).collect()
+}
+
+/// Who is signed in, in full.
+pub(super) fn validated(who: &Authenticated) -> HttpResponse {
+    who.answer(Told::of, |told| {
+        let mut response = named(told, told.body.clone());
+        response.headers_mut().append(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    })
+}
+
+/// That a request may pass, and who makes it, in headers alone.
+pub(super) fn passed(who: &Authenticated) -> HttpResponse {
+    who.answer(Told::of, |told| named(told, web::Bytes::new()))
+}
+
+fn named(told: &Told, body: web::Bytes) -> HttpResponse {
+    let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(body));
+    for (name, value) in &told.identity {
+        response.headers_mut().append(name.clone(), value.clone());
+    }
+    response
+}
+
+/// The figures of one route's good answers, looked up once.
+struct Figures {
+    answered: IntCounter,
+    seconds: Histogram,
+}
+
+impl Figures {
+    fn of(site: &Site, route: &str) -> Self {
+        Self {
+            answered: site.metrics.requests.with_label_values(&[route, "GET", "200"]),
+            seconds: site.metrics.request_seconds.with_label_values(&[route]),
+        }
+    }
+}
+
+/// What the hot path keeps ready.
+pub(super) struct Hot {
+    validate: Figures,
+    forward_auth: Figures,
+}
+
+impl Hot {
+    /// For `site`.
+    pub(super) fn new(site: &Site) -> Self {
+        Self { validate: Figures::of(site, VALIDATE), forward_auth: Figures::of(site, FORWARD_AUTH) }
+    }
+
+    /// The complete answer, if it can be given here.
+    pub(super) fn answer(&self, request: &ServiceRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
+        let (figures, route, answer): (_, _, fn(&Authenticated) -> HttpResponse) = match request.path() {
+            VALIDATE => (&self.validate, VALIDATE, validated),
+            FORWARD_AUTH => (&self.forward_auth, FORWARD_AUTH, passed),
+            _ => return None,
+        };
+        if request.method() != Method::GET {
+            return None;
+        }
+        let started = Instant::now();
+        let who = extract::recognised(request.request(), site, started)?;
+        let (mut response, id) = (answer(&who), RequestId::new(site, started));
+        common.stamp(response.headers_mut(), &id);
+        figures.answered.inc();
+        figures.seconds.observe(started.elapsed().as_secs_f64());
+        log::debug!(request_id = &*id, status = 200; "GET {route}");
+        Some(response)
+    }
+}

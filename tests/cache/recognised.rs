@@ -1,0 +1,132 @@
+//! The fast path: who was recognised by a credential stays so without a look at any tier, and not a moment longer than
+//! the tiers would say so.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gatepost::cache::{Cache, Freshness, Recognised, SessionName};
+use gatepost::domain::UserStatus;
+
+use crate::support::eventually;
+use crate::world::{Backend, PROMISED, Person, SOON, World};
+
+/// The long way, at whose end the person is remembered.
+async fn recognise(cache: &Cache, person: &Person, freshness: Freshness) -> Option<Arc<Recognised>> {
+    let name = SessionName::Token(person.digest());
+    let who = Arc::new(cache.recognise(name, cache.owner(&person.digest()), freshness, |_| true).await.unwrap()?);
+    cache.remember(person.digest(), who.clone());
+    Some(who)
+}
+
+fn known(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
+    cache.recognised(&person.digest(), Instant::now())
+}
+
+#[tokio::test]
+async fn who_was_recognised_is_known_for_a_second_without_a_look_at_any_tier() {
+    let world = World::new(Backend::Sqlite).await;
+    let person = world.sign_in("ann@example.com").await;
+    for cache in [world.quiet_instance().await, world.lone_instance().await] {
+        assert!(known(&cache, &person).is_none());
+        let begun = Instant::now();
+        let who = recognise(&cache, &person, Freshness::Kept).await.unwrap();
+        let before = cache.stats();
+        let mut reads = 0;
+        while let Some(again) = known(&cache, &person) {
+            assert!(Arc::ptr_eq(&again, &who));
+            reads += 1;
+            tokio::task::yield_now().await;
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+        assert_eq!((&who.user, &who.session), (&person.user, &person.session));
+        let after = cache.stats();
+        assert_eq!((after.sessions.loads, after.sessions.redis), (before.sessions.loads, before.sessions.redis));
+        assert_eq!(after.sessions.memory.hits, before.sessions.memory.hits + reads);
+        assert_eq!(after.users.memory.hits, before.users.memory.hits + reads);
+    }
+}
+
+#[tokio::test]
+async fn a_session_or_user_that_is_forgotten_is_no_longer_known() {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.lone_instance().await;
+    let person = world.sign_in("ann@example.com").await;
+    for forget_user in [true, false] {
+        assert!(recognise(&cache, &person, Freshness::Kept).await.is_some());
+        assert!(known(&cache, &person).is_some());
+        if forget_user {
+            let banned = world.ban(&person.user).await;
+            cache.forget_user(&banned).await;
+            assert!(known(&cache, &person).is_none());
+            let who = recognise(&cache, &person, Freshness::Kept).await.unwrap();
+            assert_eq!(who.user.status, UserStatus::Banned, "the caller sees what became of the account");
+        } else {
+            let revoked = world.revoke(&person).await;
+            cache.forget_session(&revoked).await;
+            assert!(known(&cache, &person).is_none());
+            assert!(recognise(&cache, &person, Freshness::Kept).await.is_none());
+        }
+        // An entry that is put in late is not handed out either.
+        assert!(known(&cache, &person).is_none_or(|who| who.user.status == UserStatus::Banned));
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_an_invalidation_may_be_remembered_after_it() {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.lone_instance().await;
+    let person = world.sign_in("ann@example.com").await;
+    let name = SessionName::Token(person.digest());
+    let late = cache.recognise(name, None, Freshness::Kept, |_| true).await.unwrap().unwrap();
+    let revoked = world.revoke(&person).await;
+    cache.forget_session(&revoked).await;
+    cache.remember(person.digest(), Arc::new(late));
+    assert!(known(&cache, &person).is_none(), "and does no harm");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_instance_stops_knowing_a_revoked_session_and_a_banned_user() {
+    let world = World::new(Backend::Sqlite).await;
+    let (here, there) = (world.instance().await, world.instance().await);
+    let (ann, bob) = (world.sign_in("ann@example.com").await, world.sign_in("bob@example.com").await);
+    for person in [&ann, &bob] {
+        assert!(recognise(&there, person, Freshness::Kept).await.is_some());
+    }
+    let asked = Instant::now();
+    here.forget_session(&world.revoke(&ann).await).await;
+    here.forget_user(&world.ban(&bob.user).await).await;
+    for person in [&ann, &bob] {
+        let gone = async || known(&there, person).is_none().then_some(());
+        eventually("the other instance to have heard", SOON, gone).await;
+    }
+    assert!(asked.elapsed() < PROMISED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_that_is_read_late_in_its_life_is_loaded_anew_by_one_reader() {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.lone_instance().await;
+    let person = world.sign_in("ann@example.com").await;
+    let who = recognise(&cache, &person, Freshness::Kept).await.unwrap();
+    assert!(who.is_to_be_renewed(Instant::now()).is_none(), "it is young");
+    eventually("it to be old", SOON, async || who.is_to_be_renewed(Instant::now()).map(drop)).await;
+    assert!(who.is_to_be_renewed(Instant::now()).is_none(), "somebody is at it");
+    let loads = cache.stats().sessions.loads;
+    let renewed = recognise(&cache, &person, Freshness::Renewed).await.unwrap();
+    assert_eq!(cache.stats().sessions.loads, loads + 1);
+    assert!(Arc::ptr_eq(&known(&cache, &person).unwrap(), &renewed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_and_users_that_are_read_all_the_time_are_loaded_ahead() {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.lone_instance().await;
+    let person = world.sign_in("ann@example.com").await;
+    eventually("a load that no reader waited for", SOON, async || {
+        assert!(cache.session_by_token(person.digest()).await.unwrap().is_some());
+        assert!(cache.user(person.user.id).await.unwrap().is_some());
+        let (sessions, users) = (cache.stats().sessions, cache.stats().users);
+        (sessions.loads > sessions.memory.misses && users.loads > users.memory.misses).then_some(())
+    })
+    .await;
+}
