@@ -7,10 +7,14 @@
     reason = "clippy's exceptions for tests cover only #[test] functions"
 )]
 
+mod administering;
 mod faults;
 mod reads;
 mod revocation;
 mod scripts;
+mod sizing;
 #[path = "../support/mod.rs"]
 mod support;
+mod switches;
+mod warming;
 mod world;
