@@ -17,11 +17,11 @@ async fn fill(world: &World, count: u32) {
     let series = format!("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})");
     world
         .execute(&format!(
-            "{series} INSERT INTO users (id, email, email_key, name, locale, role, status, note, address, device,
+            "{series} INSERT INTO users (id, email, email_key, abuse_key, name, locale, role, status, note, address, device,
                 version, created_at, updated_at)
              SELECT ('01934f5e-7a10-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid,
-                'ada.lovelace' || i || '@example.com', 'ada.lovelace' || i || '@example.com', 'Ada Lovelace', 'en',
-                'user', 'approved', '', '198.51.100.23', 'Firefox on Linux', 1, now(), now() FROM n"
+                'ada.lovelace' || i || '@example.com', 'ada.lovelace' || i || '@example.com', 'x' || i, 'Ada Lovelace', 'en',
+                'user', 'approved', '', '198.51.100.23', 'Firefox on Linux', 1, now() - interval '1 hour', now() - interval '1 hour' FROM n"
         ))
         .await;
     world
@@ -30,7 +30,8 @@ async fn fill(world: &World, count: u32) {
                 updated_at, last_seen_at, expires_at)
              SELECT ('01934f5e-7a10-7000-9000-' || lpad(to_hex(i), 12, '0'))::uuid,
                 ('01934f5e-7a10-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, sha256(i::text::bytea), 'code',
-                '198.51.100.23', 'Firefox on Linux', 1, now(), now(), now(), now() + interval '1 day' FROM n"
+                '198.51.100.23', 'Firefox on Linux', 1, now() - interval '1 hour', now() - interval '1 hour', now(),
+                now() + interval '1 day' FROM n"
         ))
         .await;
 }
