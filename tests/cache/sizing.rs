@@ -1,5 +1,6 @@
-//! How much users and sessions take in Redis. `GATEPOST_TEST_SIZES=1000,10000,100000 cargo nextest run --test cache
-//! a_thousand --no-capture` prints the table of docs/cache.md.
+//! How much users and sessions take in Redis. `GATEPOST_TEST_SIZES=1000,10000 cargo nextest run --test cache --no-capture
+//! -E 'test(sizing)'` prints the table of docs/cache.md. More than a machine reads within the three minutes that a key
+//! lives at least cannot be measured so.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -51,10 +51,10 @@ pub(crate) async fn invalidate(
     PageForm(form): PageForm<ForgetForm>,
 ) -> Result<HttpResponse, ApiError> {
     let notice = match form.prefix.as_deref().unwrap_or_default().parse::<Scope>() {
-        Ok(scope) => match site.auth.invalidate_cache(Some(&who.user), &scope, &client.origin).await?.everywhere {
-            true => "cache-forgotten",
-            false => "cache-forgotten-here",
-        },
+        Ok(scope) => {
+            let swept = site.auth.invalidate_cache(Some(&who.user), &scope, &client.origin).await?;
+            if swept.everywhere { "cache-forgotten" } else { "cache-forgotten-here" }
+        }
         Err(_) => "cache-unknown",
     };
     Ok(back(form.return_to.as_deref(), notice))
