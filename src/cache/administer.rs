@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(scope.clone()), "{text}");
             assert_eq!(scope.to_string().parse(), Ok(scope));
         }
-        for text in ["", "*", "use", "{mail}:", "rate:", "gatepost:", "user:\n", "USERS"] {
+        for text in ["", "*", "use", "{mail}:", "rate:", "gatepost:", "user:a\nb", "USERS"] {
             assert_eq!(text.parse::<Scope>(), Err(ScopeError), "{text}");
         }
     }

@@ -11,7 +11,7 @@ use crate::store::{Session, User};
 
 /// What moka keeps beside key and value: the slot in its table, the counted references, the places in the queues of use
 /// and of expiry.
-const OF_MOKA: usize = 400;
+const OF_MOKA: usize = 640;
 /// The least that the allocator hands out.
 const LEAST_PIECE: usize = 32;
 
