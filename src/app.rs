@@ -96,7 +96,8 @@ pub struct App {
     pub clock: Clock,
     /// The settings it was built from.
     pub settings: Settings,
-    cache: Cache,
+    /// The cache of users and sessions.
+    pub cache: Cache,
     limiter: Limiter,
     redis: Option<Redis>,
     templates: Templates,
@@ -189,7 +190,7 @@ impl App {
             entropy: entropy.clone(),
             counters: counters.clone(),
         };
-        let cache = Cache::new(redis.clone(), database.clone(), clock.clone());
+        let cache = Cache::with(&settings.cache, redis.clone(), database.clone(), clock.clone());
         let limiter = Limiter::new(redis.clone(), settings.limits.clone());
         let issuer = settings.server.public_origin();
         let auth = Auth::new(auth::Parts {
@@ -239,6 +240,7 @@ impl App {
 
     fn serve(self, listener: TcpListener, address: SocketAddr) -> Result<Running, StartError> {
         let background = self.start_background(true);
+        self.cache.spawn_warming();
         let public_url = self.settings.server.public_url.as_str().trim_end_matches('/').to_owned();
         let draining = Arc::new(AtomicBool::new(false));
         let patience = self.settings.server.shutdown_timeout;

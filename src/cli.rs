@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, reason = "a command line says on standard error why it failed")]
 
+mod cache;
 mod config;
 mod health;
 mod mail;
@@ -59,6 +60,9 @@ enum Command {
     /// Looks at the mail, and steers it
     #[command(subcommand)]
     Mail(mail::MailCommand),
+    /// Looks at the cache, has it forget, and tries Redis
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Asks a running server whether it is ready; for container health checks
     Health,
 }
@@ -89,6 +93,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Config) => config::print(&cli),
         Some(Command::User(command)) => user::run(&cli, command).await,
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
+        Some(Command::Cache(command)) => cache::run(&cli, command).await,
         Some(Command::Health) => health::ask(&cli).await,
     };
     match outcome {

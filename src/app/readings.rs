@@ -1,8 +1,9 @@
 //! The figures that other parts keep themselves, for the metrics page.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, KindStats};
 use crate::domain::Priority;
 use crate::limit::Limiter;
 use crate::mail::{Counters, CountersSnapshot, RelayStatus, Transport};
@@ -88,10 +89,42 @@ fn relay_readings(transport: &Transport) -> Vec<Reading> {
 
 fn cache_readings(cache: &Cache) -> Vec<Reading> {
     let stats = cache.stats();
-    vec![
-        Reading::counter("gatepost_cache_hits_total", "Look-ups that a cache answered.", stats.hits),
-        Reading::counter("gatepost_cache_misses_total", "Look-ups that the database answered.", stats.misses),
-        Reading::counter("gatepost_cache_errors_total", "Cache operations that failed.", stats.errors),
-        Reading::counter("gatepost_cache_invalidations_total", "Entries forgotten on a write.", stats.invalidations),
+    let mut readings =
+        vec![Reading::counter("gatepost_cache_errors_total", "Cache operations that failed.", stats.errors)];
+    for (name, kind) in [("users", &stats.users), ("sessions", &stats.sessions)] {
+        readings.extend(tier_readings(kind).map(|reading| reading.of("cache", name)));
+        readings.extend(kind_readings(kind).map(|reading| reading.of("cache", name)));
+    }
+    readings
+}
+
+/// By tier. Of the database, which answers what the other two do not, the loads tell.
+fn tier_readings(kind: &KindStats) -> impl Iterator<Item = Reading> {
+    [("memory", kind.memory), ("redis", kind.redis)].into_iter().flat_map(|(name, tier)| {
+        [
+            Reading::counter("gatepost_cache_hits_total", "Look-ups that a tier answered.", tier.hits),
+            Reading::counter("gatepost_cache_misses_total", "Look-ups that a tier passed on.", tier.misses),
+            Reading::counter("gatepost_cache_tier_errors_total", "Calls of a tier that failed.", tier.errors),
+        ]
+        .map(|reading| reading.of("tier", name))
+    })
+}
+
+fn kind_readings(kind: &KindStats) -> impl Iterator<Item = Reading> {
+    let took = Duration::from_micros(kind.load_micros);
+    [
+        Reading::counter("gatepost_cache_loads_total", "Look-ups that the database answered.", kind.loads),
+        Reading::counter("gatepost_cache_load_errors_total", "Those of them that failed.", kind.load_errors),
+        Reading::seconds("gatepost_cache_load_seconds_total", "How long they took together.", took),
+        Reading::counter("gatepost_cache_invalidations_total", "Keys forgotten on a write.", kind.invalidations),
+        Reading::counter(
+            "gatepost_cache_refused_fills_total",
+            "Values not stored because something newer was known or they came too late.",
+            kind.refused_fills,
+        ),
+        Reading::counter("gatepost_cache_discarded_total", "Stored values that could not be read.", kind.discarded),
+        Reading::gauge("gatepost_cache_entries", "Entries in this process.", kind.entries),
+        Reading::gauge("gatepost_cache_weight_bytes", "Bytes that they take, about.", kind.weight_bytes),
     ]
+    .into_iter()
 }

@@ -11,6 +11,7 @@ mod access_token;
 mod admission;
 mod approval;
 mod audit;
+mod cache_steering;
 mod challenge;
 mod error;
 mod mail_steering;

@@ -1,5 +1,5 @@
 //! What runs beside the requests: the subscription to other instances' invalidations, the look for changed rows once
-//! a second, and the writing of last-seen times every ten seconds.
+//! a second, the writing of last-seen times every ten seconds, and a line in the log now and then.
 //!
 //! The task holds the cache only while it does something, so it ends with the last handle on it, or at
 //! [`Cache::shutdown`].
@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// Between two attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(250);
+/// In the place of a key: that all must be forgotten.
+pub(super) const EVERYTHING: &str = "*";
 /// How long the task may take to end before it is aborted.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -30,11 +32,16 @@ impl Cache {
         let mut background = self.0.background.lock().unwrap_or_else(PoisonError::into_inner);
         let task = background.get_or_insert_with(|| {
             let (cache, stop) = (Arc::downgrade(&self.0), self.0.stop.subscribe());
-            let redis = self.0.shared.redis().cloned();
+            let (channel, report_every) = (self.0.shared.channel().cloned(), self.0.settings.report_every);
             tokio::spawn(async move {
-                let changes = redis.as_ref().map(Redis::changes);
+                let changes = channel.as_ref().map(Redis::changes);
                 let work = async {
-                    tokio::join!(looks(&cache, changes), flushes(&cache), subscription(&cache, redis.as_ref()));
+                    tokio::join!(
+                        looks(&cache, changes),
+                        flushes(&cache),
+                        subscription(&cache, channel.as_ref()),
+                        reports(&cache, report_every),
+                    );
                 };
                 tokio::select! {
                     () = stopped(stop) => {}
@@ -61,7 +68,7 @@ impl Cache {
 }
 
 /// Ends when the cache is shut down or gone.
-async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error means that the sender is gone, and the cache with it.
     let _ = stop.wait_for(|stop| *stop).await;
 }
@@ -73,7 +80,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// The cache, if anybody else still has it.
-fn cache_of(cache: &Weak<Inner>) -> Option<Cache> {
+pub(super) fn cache_of(cache: &Weak<Inner>) -> Option<Cache> {
     cache.upgrade().map(Cache)
 }
 
@@ -121,6 +128,23 @@ async fn flushes(cache: &Weak<Inner>) {
     }
 }
 
+/// Tells in the log how the cache has done since the last line.
+async fn reports(cache: &Weak<Inner>, period: Duration) {
+    if period.is_zero() {
+        return;
+    }
+    let (mut ticks, mut before) = (every(period), None);
+    loop {
+        ticks.tick().await;
+        let Some(cache) = cache_of(cache) else { return };
+        let now = cache.stats();
+        if let Some(line) = before.as_ref().and_then(|before| now.line_since(before)) {
+            log::info!("{line}");
+        }
+        before = Some(now);
+    }
+}
+
 /// Keeps a subscription up for as long as there is a Redis.
 async fn subscription(cache: &Weak<Inner>, redis: Option<&Redis>) {
     let Some(redis) = redis else { return };
@@ -155,6 +179,7 @@ async fn listen(cache: &Weak<Inner>, redis: &Redis) -> Result<(), RedisError> {
     while let Some(message) = messages.next().await {
         let Some(cache) = cache_of(cache) else { return Ok(()) };
         match read_message(message.get_payload_bytes()) {
+            Some((_, EVERYTHING)) => cache.forget_everything_here(),
             Some((version, key)) => cache.forget_key_here(key, version).await,
             None => cache.0.upkeep_counts.redis_errors.one(),
         }

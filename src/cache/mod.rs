@@ -32,6 +32,7 @@
 //! all while the breaker is open. Errors of Redis are counted and never reach the caller. There are no secrets in it:
 //! [`User`] has no password hash and [`Session`] has the digest of its token.
 
+mod administer;
 mod background;
 mod changes;
 mod digests;
@@ -43,6 +44,8 @@ mod shared;
 mod statistics;
 mod tier;
 mod user;
+mod warming;
+mod weight;
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,6 +56,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use administer::{Held, Scope, ScopeError, Swept};
 pub use digests::Digests;
 pub use recognised::{Freshness, Recognised};
 pub use session::{SESSION_TTL, SessionName};
@@ -61,6 +65,7 @@ pub use user::{MAPPING_TTL, USER_TTL};
 
 use crate::domain::{Clock, UserId};
 use crate::redis::Redis;
+use crate::settings;
 use crate::store::{Database, Session, User};
 use changes::Look;
 use guards::Guards;
@@ -68,6 +73,7 @@ use seen::Seen;
 use shared::{Kind, Mark, Shared};
 use statistics::Counts;
 use tier::Tier;
+use weight::Room;
 
 /// Calls of Redis that are under way together when many keys are forgotten at once.
 const TOGETHER: usize = 64;
@@ -79,6 +85,7 @@ pub struct Cache(Arc<Inner>);
 struct Inner {
     database: Database,
     clock: Clock,
+    settings: settings::Cache,
     shared: Shared,
     guards: Guards,
     users: Tier<User>,
@@ -103,19 +110,27 @@ struct Inner {
 }
 
 impl Cache {
-    /// A cache of `database` that shares what it reads through `redis`, if there is one. Redis is read only after a
-    /// first look at the database: see [`Self::spawn_background`] and [`Self::poll_changes`].
+    /// [`Self::with`] the settings that an operator gets who sets nothing.
     pub fn new(redis: Option<Redis>, database: Database, clock: Clock) -> Self {
-        let available = redis.as_ref().map(Redis::changes);
+        Self::with(&settings::Cache::default(), redis, database, clock)
+    }
+
+    /// A cache of `database` with the tiers of `settings`, which shares what it reads through `redis`, if there is one.
+    /// Redis is read only after a first look at the database: see [`Self::spawn_background`] and
+    /// [`Self::poll_changes`].
+    pub fn with(settings: &settings::Cache, redis: Option<Redis>, database: Database, clock: Clock) -> Self {
+        let (room, shared) = (Room::of(settings), Shared::new(redis, settings.redis));
+        let available = shared.redis().map(Redis::changes);
         Self(Arc::new(Inner {
             database,
             clock,
-            shared: Shared::new(redis),
+            settings: settings.clone(),
+            shared,
             guards: Guards::new(),
-            users: Tier::new(),
-            ids: Tier::new(),
-            sessions: Tier::new(),
-            recognised: Digests::new(recognised::CAPACITY),
+            users: Tier::new(room.users),
+            ids: Tier::new(room.ids),
+            sessions: Tier::new(room.sessions),
+            recognised: Digests::new(room.recognised),
             owners: Digests::new(recognised::OWNERS),
             user_counts: Counts::default(),
             id_counts: Counts::default(),
@@ -139,6 +154,8 @@ impl Cache {
         // A read by address is counted once, as a read of the user; what happens to mappings is counted with theirs.
         users.invalidations += ids.invalidations;
         users.discarded += ids.discarded;
+        let users = users.taking(cache.users.len() + cache.ids.len(), cache.users.weight() + cache.ids.weight());
+        let sessions = sessions.taking(cache.sessions.len(), cache.sessions.weight());
         CacheStats::new(cache.shared.available(), size, upkeep_errors, users, sessions)
     }
 
@@ -149,7 +166,7 @@ impl Cache {
             self.counts(mark).invalidations.one();
             self.forget_here(mark).await;
         }
-        if self.0.shared.redis().is_none() {
+        if self.0.shared.channel().is_none() {
             return;
         }
         for marks in marks.chunks(TOGETHER) {

@@ -26,8 +26,6 @@ use crate::domain::{Digest, Instant, UserId};
 use crate::redis::keys;
 use crate::store::{Session, StoreError, User};
 
-/// The most entries.
-pub(super) const CAPACITY: usize = 50_000;
 /// The most credentials of which it is known whose they are: some six megabytes.
 pub(super) const OWNERS: usize = 100_000;
 /// No count of invalidations: what carries it has not been found good yet.

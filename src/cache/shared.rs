@@ -103,7 +103,10 @@ impl Belief {
 
 /// Redis, if there is one.
 pub(super) struct Shared {
+    /// Where entries are kept.
     redis: Option<Redis>,
+    /// Where instances tell each other what to forget. There can be one although no entries are kept in it.
+    channel: Option<Redis>,
     entropy: Entropy,
     belief: Mutex<Believed>,
 }
@@ -116,15 +119,23 @@ struct Believed {
 }
 
 impl Shared {
-    pub(super) fn new(redis: Option<Redis>) -> Self {
-        Self { redis, entropy: Entropy::system(), belief: Mutex::default() }
+    /// `keeps`: whether entries are kept in `redis`. Other instances are told through it either way.
+    pub(super) fn new(redis: Option<Redis>, keeps: bool) -> Self {
+        let channel = redis.clone();
+        Self { redis: redis.filter(|_| keeps), channel, entropy: Entropy::system(), belief: Mutex::default() }
     }
 
+    /// The Redis that entries are kept in.
     pub(super) fn redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
     }
 
-    /// Whether Redis would be asked; `None` when there is none.
+    /// The Redis by which instances tell each other.
+    pub(super) fn channel(&self) -> Option<&Redis> {
+        self.channel.as_ref()
+    }
+
+    /// Whether Redis would be asked; `None` when there is none, or nothing is kept in it.
     pub(super) fn available(&self) -> Option<bool> {
         self.redis.as_ref().map(Redis::available)
     }
@@ -223,7 +234,10 @@ impl Shared {
     /// Leaves a tombstone, or removes a mapping, and tells the other instances; as a `repair` tells nobody and leaves
     /// alone what is up to date. Whether Redis has done so, or there is none.
     pub(super) async fn forget(&self, mark: &Mark, repair: bool, counts: &Counts) -> bool {
-        let Some(redis) = &self.redis else { return true };
+        let Some(redis) = &self.redis else {
+            // Nothing of this instance's is in Redis, but others may keep theirs there.
+            return repair || self.tell(mark, counts).await;
+        };
         let done = match mark.kind {
             Kind::Mapping => {
                 let mut commands = pipe();
@@ -243,6 +257,14 @@ impl Shared {
             }
         };
         done.inspect_err(|error| failed(error, counts)).is_ok()
+    }
+
+    /// Only tells the other instances; whether Redis has taken that, or there is none.
+    async fn tell(&self, mark: &Mark, counts: &Counts) -> bool {
+        let Some(redis) = &self.channel else { return true };
+        let message = format!("{} {}", mark.version, mark.key);
+        let told = redis.query::<()>(cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(message).take()).await;
+        told.inspect_err(|error| failed(error, counts)).is_ok()
     }
 
     /// `ttl` made shorter by up to two fifths, so that what was stored together does not expire together.

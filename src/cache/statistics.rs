@@ -62,10 +62,13 @@ impl Counts {
             },
             loads,
             load_errors: self.load_errors.get(),
+            load_micros: self.load_micros.get(),
             average_load_micros: self.load_micros.get().checked_div(loads).unwrap_or(0),
             invalidations: self.invalidations.get(),
             refused_fills: self.refused_fills.get(),
             discarded: self.discarded.get(),
+            entries: 0,
+            weight_bytes: 0,
         }
     }
 }
@@ -100,7 +103,7 @@ pub struct CacheStats {
 }
 
 /// How one of the caches has done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KindStats {
     /// The tier in this process.
     pub memory: TierStats,
@@ -110,6 +113,8 @@ pub struct KindStats {
     pub loads: u64,
     /// Those of them that failed.
     pub load_errors: u64,
+    /// How long they took together, in microseconds.
+    pub load_micros: u64,
     /// How long one took, in microseconds.
     pub average_load_micros: u64,
     /// Keys that were forgotten because their rows had changed.
@@ -118,10 +123,14 @@ pub struct KindStats {
     pub refused_fills: u64,
     /// Stored values that were removed because they could not be read.
     pub discarded: u64,
+    /// Entries in this process, those that are about to go included.
+    pub entries: u64,
+    /// The bytes that they take, about.
+    pub weight_bytes: u64,
 }
 
 /// How one tier of one cache has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TierStats {
     /// Reads that it answered.
     pub hits: u64,
@@ -135,6 +144,16 @@ impl KindStats {
     /// Reads that were answered without the database.
     pub fn hits(&self) -> u64 {
         self.memory.hits + self.redis.hits
+    }
+
+    /// [`Self::hits`] in a hundred reads, to one decimal; zero before the first read.
+    pub fn hit_rate_percent(&self) -> f64 {
+        percent(self.hits(), self.hits() + self.loads)
+    }
+
+    /// The same, with what is in this process at the moment.
+    pub(super) fn taking(self, entries: u64, weight_bytes: u64) -> Self {
+        Self { entries, weight_bytes, ..self }
     }
 }
 
@@ -162,6 +181,32 @@ impl CacheStats {
             users,
             sessions,
         }
+    }
+}
+
+impl CacheStats {
+    /// A line for the log about the reads since `before`; `None` when there were none, and nothing went wrong.
+    pub(super) fn line_since(&self, before: &Self) -> Option<String> {
+        let grown = |of: fn(&Self) -> u64| of(self).saturating_sub(of(before));
+        let (hits, loads) = (grown(|stats| stats.hits), grown(|stats| stats.misses));
+        let (reads, errors) = (hits + loads, grown(|stats| stats.errors));
+        if reads == 0 && errors == 0 {
+            return None;
+        }
+        let memory = grown(|stats| stats.users.memory.hits + stats.sessions.memory.hits);
+        let redis = grown(|stats| stats.users.redis.hits + stats.sessions.redis.hits);
+        let micros = grown(|stats| stats.users.load_micros + stats.sessions.load_micros);
+        Some(format!(
+            "cache: {reads} reads, {:.1} % of them answered without the database ({:.1} % in process, {:.1} % by \
+             Redis); {loads} loads of {} \u{b5}s, {} keys forgotten, {errors} errors; {} entries in {} KiB",
+            percent(hits, reads),
+            percent(memory, reads),
+            percent(redis, reads),
+            micros.checked_div(loads).unwrap_or(0),
+            grown(|stats| stats.invalidations),
+            self.memory_cache_size,
+            (self.users.weight_bytes + self.sessions.weight_bytes) / 1024,
+        ))
     }
 }
 
@@ -201,5 +246,23 @@ mod tests {
         assert_eq!((stats.hits, stats.misses, stats.errors, stats.sessions.average_load_micros), (3, 2, 2, 20));
         assert_eq!((stats.backend, stats.redis_available), ("redis", false));
         assert_eq!(serde_json::to_value(&stats).unwrap()["hit_rate_percent"], 60.0);
+    }
+
+    #[test]
+    fn the_line_in_the_log_is_about_what_happened_since_the_last_one() {
+        let (users, sessions) = (Counts::default(), Counts::default());
+        let stats = || CacheStats::new(None, 3, 0, users.read(), sessions.read().taking(3, 4096));
+        sessions.memory_hits.add(1000);
+        let before = stats();
+        assert_eq!(stats().line_since(&before), None, "nobody has asked since");
+        sessions.memory_hits.add(90);
+        users.redis_hits.add(6);
+        for _ in 0..4 {
+            let _ = users.loaded(Duration::from_micros(250), Ok::<_, ()>(()));
+        }
+        let line = stats().line_since(&before).unwrap();
+        assert!(line.starts_with("cache: 100 reads, 96.0 % of them"), "{line}");
+        assert!(line.contains("(90.0 % in process, 6.0 % by Redis); 4 loads of 250 \u{b5}s"), "{line}");
+        assert!(line.ends_with("0 errors; 3 entries in 4 KiB"), "{line}");
     }
 }

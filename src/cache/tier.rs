@@ -17,12 +17,11 @@ use moka::ops::compute::Op;
 pub(super) use super::guards::Began;
 use super::guards::{Guards, Stamp};
 use super::statistics::Counts;
+use super::weight::{self, Weigh};
 use crate::store::StoreError;
 
 /// How long an entry may be handed out after its load began.
 pub(super) const TTL: Duration = Duration::from_secs(1);
-/// The most entries of one tier.
-const CAPACITY: u64 = 50_000;
 /// How often a read starts again when its key is invalidated under its hands, before it asks the database alone.
 const ROUNDS: usize = 3;
 /// As the least version that a load may give: only the database's will do.
@@ -68,9 +67,14 @@ pub(super) struct Tier<V> {
     entries: Cache<String, Entry<V>>,
 }
 
-impl<V: Clone + Send + Sync + 'static> Tier<V> {
-    pub(super) fn new() -> Self {
-        Self { entries: Cache::builder().max_capacity(CAPACITY).expire_after(UntilStale).build() }
+impl<V: Weigh + Clone + Send + Sync + 'static> Tier<V> {
+    /// Entries that take at most `room` bytes together, about; with zero, none is kept, and those who ask for the same
+    /// key at the same time still share one load.
+    pub(super) fn new(room: u64) -> Self {
+        let weigher = |key: &String, entry: &Entry<V>| {
+            weight::entry::<Entry<V>>(key, entry.value.as_ref().map_or(0, Weigh::heap))
+        };
+        Self { entries: Cache::builder().weigher(weigher).max_capacity(room).expire_after(UntilStale).build() }
     }
 
     /// What is under `key`, in at most one load for all who ask at the same time. `load` gets the moment at which it
@@ -163,6 +167,11 @@ impl<V: Clone + Send + Sync + 'static> Tier<V> {
     /// How many entries there are, about.
     pub(super) fn len(&self) -> u64 {
         self.entries.entry_count()
+    }
+
+    /// The bytes that they take, about.
+    pub(super) fn weight(&self) -> u64 {
+        self.entries.weighted_size()
     }
 
     async fn remove_if_stale(&self, key: &str, guards: &Guards, arrived: Monotonic) {

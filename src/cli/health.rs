@@ -10,26 +10,43 @@ use super::{Cli, Failure, say};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the server of these settings answered.
+pub(super) struct Answer {
+    /// The server.
+    pub(super) from: SocketAddr,
+    /// The status, such as `200`.
+    pub(super) status: String,
+    /// The body.
+    pub(super) body: String,
+}
+
 /// Asks `/health/ready`.
 pub(super) async fn ask(cli: &Cli) -> Result<(), Failure> {
+    let Answer { from, status, body } = fetch(cli, "/health/ready").await?;
+    let is_ready = status == "200";
+    say(if cli.json || !is_ready { &body } else { "ready" })?;
+    if is_ready { Ok(()) } else { Err(Failure::Failed(format!("{from} is not ready"))) }
+}
+
+/// Asks the server of these settings for `path`, which must be one of the small answers to operators.
+pub(super) async fn fetch(cli: &Cli, path: &str) -> Result<Answer, Failure> {
     let mut address = cli.settings(false)?.server.bind;
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
     }
-    let answer = tokio::time::timeout(PATIENCE, fetch(address))
+    let answer = tokio::time::timeout(PATIENCE, read(address, path))
         .await
         .map_err(|_| Failure::Failed(format!("no answer from {address} within {} s", PATIENCE.as_secs())))?
         .map_err(|error| Failure::Failed(format!("no answer from {address}: {error}")))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let is_ready = head.split(' ').nth(1) == Some("200");
-    say(if cli.json || !is_ready { body } else { "ready" })?;
-    if is_ready { Ok(()) } else { Err(Failure::Failed(format!("{address} is not ready"))) }
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    Ok(Answer { from: address, status: status.to_owned(), body: body.to_owned() })
 }
 
-async fn fetch(address: SocketAddr) -> std::io::Result<String> {
+async fn read(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     // A health answer is small; more is not one.

@@ -19,6 +19,7 @@ mod mail_views;
 mod middleware;
 mod openapi;
 mod pages;
+mod redis_health;
 mod routes;
 mod views;
 

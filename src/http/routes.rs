@@ -5,11 +5,14 @@ use actix_web::web::{self, ServiceConfig, delete, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
 use super::api::{
-    admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session, token,
+    admin_cache, admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session,
+    token,
 };
 use super::error::{ApiError, Code};
-use super::pages::{account, admin, admin_mail as admin_mail_page, assets, dev_mail, docs, login};
-use super::{Site, forward_auth, health, openapi, pages};
+use super::pages::{
+    account, admin, admin_cache as admin_cache_page, admin_mail as admin_mail_page, assets, dev_mail, docs, login,
+};
+use super::{Site, forward_auth, health, openapi, pages, redis_health};
 
 /// Puts the handlers at their addresses.
 #[rustfmt::skip]
@@ -47,11 +50,14 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/api/admin/mail/{id}").route(get().to(admin_mail::show)))
         .service(at("/api/admin/mail/{id}/retry").route(post().to(admin_mail::retry)))
         .service(at("/api/admin/mail/{id}/bury").route(post().to(admin_mail::bury)))
+        .service(at("/api/admin/cache").route(get().to(admin_cache::show)))
+        .service(at("/api/admin/cache/invalidate").route(post().to(admin_cache::invalidate)))
         // Operators
         .service(at("/health").route(get().to(health::live)))
         .service(at("/health/live").route(get().to(health::live)))
         .service(at("/health/ready").route(get().to(health::ready)))
         .service(at("/health/cache").route(get().to(health::cache)))
+        .service(at("/api/health/redis").route(get().to(redis_health::redis)))
         .service(at("/metrics").route(get().to(health::metrics)))
         .service(at("/openapi.json").route(get().to(openapi::document)))
         .service(at("/.well-known/jwks.json").route(get().to(token::jwks)))
@@ -78,6 +84,7 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/admin/mail/resume").route(post().to(admin_mail_page::resume)))
         .service(at("/admin/mail/suppressions/lift").route(post().to(admin_mail_page::lift)))
         .service(at("/admin/mail/{id}/retry").route(post().to(admin_mail_page::retry)))
+        .service(at("/admin/cache/invalidate").route(post().to(admin_cache_page::invalidate)))
         .service(at("/docs").route(get().to(docs::show)))
         .service(at("/assets/{name}").route(get().to(assets::asset)))
         .service(at("/favicon.ico").route(get().to(assets::favicon)))

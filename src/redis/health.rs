@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Redis, RedisError};
+use super::{Redis, RedisError, keys};
+
+/// What an examination writes.
+const WRITTEN: &[u8] = b"gatepost";
+/// How long that stays.
+const WRITTEN_FOR: Duration = Duration::from_secs(10);
 
 /// What the server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,21 @@ pub struct ServerInfo {
     pub used_memory: u64,
     /// Keys in the database of the URL.
     pub keys: u64,
+}
+
+/// How a server does that was asked a few things in turn. What comes after a failure that is an outage is not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// How long a `PING` took; `None` when it failed, here and below.
+    pub ping: Option<Duration>,
+    /// How long a write took.
+    pub set: Option<Duration>,
+    /// How long reading it back took.
+    pub get: Option<Duration>,
+    /// What the server says about itself.
+    pub info: Option<ServerInfo>,
+    /// What went wrong, in words that name no address and no value.
+    pub errors: Vec<String>,
 }
 
 /// The connections of the pool. All zero while the breaker is open.
@@ -49,11 +69,52 @@ impl Redis {
         })
     }
 
+    /// Asks the server for an answer, a write, its reading, and about itself, and times the first three.
+    pub async fn examine(&self) -> Examination {
+        let mut found = Examination::default();
+        if let Err((what, error)) = self.examine_into(&mut found).await {
+            found.errors.push(format!("{what}: {}", in_words(&error)));
+        }
+        found
+    }
+
+    async fn examine_into(&self, found: &mut Examination) -> Result<(), (&'static str, RedisError)> {
+        found.ping = Some(self.ping().await.map_err(|error| ("PING", error))?);
+        let asked = Instant::now();
+        match self.set_ex(keys::HEALTH, WRITTEN, WRITTEN_FOR).await {
+            Ok(()) => found.set = Some(asked.elapsed()),
+            Err(error) if error.is_outage() => return Err(("SET", error)),
+            Err(error) => found.errors.push(format!("SET: {}", in_words(&error))),
+        }
+        let asked = Instant::now();
+        let read = self.get(keys::HEALTH).await.map_err(|error| ("GET", error))?;
+        if read.as_deref() == Some(WRITTEN) {
+            found.get = Some(asked.elapsed());
+        } else if found.set.is_some() {
+            found.errors.push("GET: what was written is not there".to_owned());
+        }
+        found.info = Some(self.info().await.map_err(|error| ("INFO", error))?);
+        Ok(())
+    }
+
     /// The state of the pool.
     pub fn pool_state(&self) -> PoolState {
         let Ok(generation) = self.0.generation() else { return PoolState::default() };
         let (size, available, pending) = generation.counts();
         PoolState { size, available, pending }
+    }
+}
+
+/// What a stranger may read: errors of the system and of the server can name addresses.
+fn in_words(error: &RedisError) -> String {
+    match error {
+        RedisError::Connection(_) => "the connection failed".to_owned(),
+        RedisError::Refusing(_) => "the server cannot serve at the moment".to_owned(),
+        RedisError::Reply(cause) => match cause.code() {
+            Some(code) => format!("the server answered with {code}"),
+            None => "the server answered with an error".to_owned(),
+        },
+        other => other.to_string(),
     }
 }
 

@@ -8,6 +8,8 @@
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
 //! | `session:{sha256 of the token}`, `session:id:{id}` | hash | a session | 300 s, never past its expiry |
 //! | `gatepost:probe` | string | proof that the server takes writes | 1 s |
+//! | `gatepost:health` | string | what an examination has written and reads back | 10 s |
+//! | `gatepost:ping` | string | what `gatepost cache ping` has written | 10 s |
 //! | `gatepost:invalidations` | channel | cache keys that other instances must forget | |
 //!
 //! The braces around `mail` are part of the name: a Redis Cluster hash tag, which keeps the four lists in one slot so
@@ -28,6 +30,10 @@ pub const MAIL_LISTS: [&str; 4] = [MAIL_URGENT, MAIL_HIGH, MAIL_NORMAL, MAIL_LOW
 
 /// Written, with a life of one second, to see whether the server takes writes.
 pub const PROBE: &str = "gatepost:probe";
+/// Written and read back, with a life of ten seconds, to see how long that takes.
+pub const HEALTH: &str = "gatepost:health";
+/// Written, read and deleted by `gatepost cache ping`.
+pub const PING: &str = "gatepost:ping";
 /// The pub/sub channel on which instances tell each other what to forget.
 pub const INVALIDATIONS: &str = "gatepost:invalidations";
 

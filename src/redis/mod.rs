@@ -20,6 +20,7 @@
 pub mod breaker;
 mod commands;
 mod connector;
+mod diagnosis;
 mod error;
 mod generation;
 mod health;
@@ -37,9 +38,10 @@ pub use ::redis::aio::{MultiplexedConnection, PubSub};
 pub use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, cmd, pipe};
 use tokio::sync::watch;
 
+pub use diagnosis::{Diagnosis, Timing, diagnose};
 pub use error::RedisError;
 pub use generation::Checkout;
-pub use health::{PoolState, ServerInfo};
+pub use health::{Examination, PoolState, ServerInfo};
 use link::Link;
 pub use script::Script;
 

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use crate::domain::Redacted;
 
 mod auth;
+mod cache;
 mod database;
 mod dkim;
 mod keys;
@@ -41,6 +42,7 @@ mod tests;
 mod values;
 
 pub use auth::{Auth, LoginMethods, PasswordHashing, Registration};
+pub use cache::Cache;
 pub use database::{Database, DatabaseUrl};
 pub use dkim::{Dkim, DkimKey, SigningKey};
 pub use limits::Limits;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub database: Database,
     /// Redis, if there is one.
     pub redis: Option<Redis>,
+    /// The cache of users and sessions.
+    pub cache: Cache,
     /// How mail leaves.
     pub mail: Mail,
     /// Who may sign in, and how.
@@ -108,6 +112,7 @@ impl Settings {
         let data_dir = known_server.map(|server| server.data_dir.as_path());
         let database = Database::read(reader, data_dir);
         let redis = Redis::read(reader);
+        let cache = Cache::read(reader);
         let auth = Auth::read(reader, known_server);
         let mail = Mail::read(reader, known_server, auth.as_ref().ok().map(|auth| auth.product_name.as_str()));
         let session = Sessions::read(reader);
@@ -130,6 +135,7 @@ impl Settings {
             server: server?,
             database: database?,
             redis: redis?,
+            cache: cache?,
             mail: mail?,
             auth: auth?,
             session: session?,

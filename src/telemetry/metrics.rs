@@ -1,5 +1,7 @@
 //! The metrics registry, in the Prometheus text format (version 0.0.4). Names start with `gatepost_`.
 
+use std::time::Duration;
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -78,32 +80,37 @@ pub struct Reading {
     pub value: f64,
     /// Whether it only grows.
     pub is_counter: bool,
-    /// What tells it from others of its name: a label and its value. The same ones at every reading.
-    pub label: Option<(&'static str, String)>,
+    /// What tells it from others of its name: labels and their values. The same ones at every reading.
+    pub labels: Vec<(&'static str, String)>,
 }
 
 impl Reading {
     /// A figure that only grows.
     #[allow(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value: value as f64, is_counter: true, label: None }
+        Self { name, help, value: value as f64, is_counter: true, labels: Vec::new() }
     }
 
     /// A figure that goes up and down.
     #[allow(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
     pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, value: value as f64, is_counter: false, label: None }
+        Self { name, help, value: value as f64, is_counter: false, labels: Vec::new() }
     }
 
-    /// The same figure, of one of several things.
+    /// A length of time that only grows, in seconds.
+    pub fn seconds(name: &'static str, help: &'static str, value: Duration) -> Self {
+        Self { name, help, value: value.as_secs_f64(), is_counter: true, labels: Vec::new() }
+    }
+
+    /// The same figure, of one of several things; of a kind of them, when called again.
     #[must_use]
     pub fn of(mut self, label: &'static str, value: impl Into<String>) -> Self {
-        self.label = Some((label, value.into()));
+        self.labels.push((label, value.into()));
         self
     }
 
     fn labels(&self) -> impl Iterator<Item = (String, String)> {
-        self.label.iter().map(|(label, value)| ((*label).to_owned(), value.clone()))
+        self.labels.iter().map(|(label, value)| ((*label).to_owned(), value.clone()))
     }
 }
 

@@ -45,6 +45,44 @@ on_both_setups! {
         .await;
     }
 
+    async fn redis_and_the_session_cache_tell_how_they_do(app: TestApp) {
+        let browser = app.sign_in("ada@example.com").await;
+        for _ in 0..5 {
+            assert!(browser.is_signed_in().await);
+        }
+        let health = app.program().get("/api/health/redis").await.expect(200).json();
+        let servers = app.setup == Setup::Servers;
+        let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let all = ["errors", "performance", "redis", "sessionCache", "status", "timestamp"];
+        assert_eq!(fields(&health), all, "{health}");
+        assert_eq!(fields(&health["redis"]), ["connected", "totalKeys", "uptime", "usedMemory", "version"]);
+        assert_eq!(fields(&health["sessionCache"]), ["enabled", "healthy", "metrics", "pool"]);
+        let metrics = &health["sessionCache"]["metrics"];
+        assert_eq!(fields(metrics), ["errors", "hitRate", "hits", "misses", "total", "ttl"]);
+        assert_eq!(fields(&health["sessionCache"]["pool"]), ["available", "pending", "size"]);
+        assert_eq!(fields(&health["performance"]), ["get", "ping", "set"]);
+
+        assert_eq!(health["redis"]["connected"], servers);
+        assert_eq!((&health["sessionCache"]["enabled"], &health["sessionCache"]["healthy"]), (&json!(true), &json!(true)));
+        let (hits, misses) = (metrics["hits"].as_u64().unwrap(), metrics["misses"].as_u64().unwrap());
+        assert!(hits >= 4 && metrics["total"] == hits + misses && metrics["ttl"] == 300, "{metrics}");
+        assert_eq!(health["errors"], json!([]));
+        for what in ["ping", "set", "get"] {
+            assert_eq!(health["performance"][what].as_f64().is_some_and(|took| took > 0.0), servers, "{health}");
+        }
+        if servers {
+            // A busy machine may well be slow.
+            assert!(health["status"] == "healthy" || health["performance"]["ping"].as_f64() > Some(100.0), "{health}");
+            assert!(health["redis"]["version"].as_str().unwrap().contains('.'), "{health}");
+            assert!(health["redis"]["usedMemory"].as_u64() > Some(100_000), "{health}");
+            assert!(health["redis"]["uptime"].is_u64() && health["redis"]["totalKeys"].as_u64() > Some(0), "{health}");
+            assert!(health["sessionCache"]["pool"]["size"].as_u64() > Some(0), "{health}");
+        } else {
+            assert_eq!(health["status"], "healthy", "what is not there cannot fail");
+            assert_eq!(health["redis"]["version"], Value::Null);
+        }
+    }
+
     async fn prometheus_reads_the_metrics(app: TestApp) {
         app.program().get("/nowhere/a-secret").await;
         app.admin().await;
@@ -60,6 +98,16 @@ on_both_setups! {
         assert!(samples > 10, "{}", answer.body);
         let counted = r#"gatepost_http_requests_total{method="POST",route="/api/auth/otp/verify",status="200"} 1"#;
         assert!(answer.body.contains(counted), "{}", answer.body);
+        for figure in ["hits_total", "misses_total", "tier_errors_total"] {
+            for (cache, tier) in [("users", "memory"), ("users", "redis"), ("sessions", "memory"), ("sessions", "redis")] {
+                let sample = format!("gatepost_cache_{figure}{{cache=\"{cache}\",tier=\"{tier}\"}} ");
+                assert!(answer.body.contains(&sample), "{sample} in {}", answer.body);
+            }
+        }
+        for figure in ["loads_total", "load_seconds_total", "invalidations_total", "refused_fills_total", "entries", "weight_bytes"] {
+            let sample = format!("gatepost_cache_{figure}{{cache=\"sessions\"}} ");
+            assert!(answer.body.contains(&sample), "{sample} in {}", answer.body);
+        }
         assert!(answer.body.contains(r#"gatepost_sign_ins_total{method="otp""#), "{}", answer.body);
         for private in ["a-secret", ROOT] {
             assert!(!answer.body.contains(private), "paths and people do not belong into metrics: {private}");
@@ -92,6 +140,7 @@ on_both_setups! {
             "/health/live",
             "/health/ready",
             "/health/cache",
+            "/api/health/redis",
             "/metrics",
             "/openapi.json",
             "/docs",
@@ -175,6 +224,11 @@ on_servers! {
         let cache = app.program().get("/health/cache").await.expect(200).json();
         assert_eq!((&cache["status"], &cache["backend"]), (&json!("degraded"), &json!("memory")));
         assert_eq!(cache["stats"]["redis_available"], false);
+        let redis = app.program().get("/api/health/redis").await.expect(503).json();
+        assert_eq!((&redis["status"], &redis["redis"]["connected"]), (&json!("unhealthy"), &json!(false)));
+        assert_eq!((&redis["sessionCache"]["enabled"], &redis["sessionCache"]["healthy"]), (&json!(true), &json!(false)));
+        assert_eq!(redis["errors"], json!(["PING: Redis is unavailable"]));
+        assert_eq!(redis["performance"], json!({ "ping": null, "set": null, "get": null }));
         assert!(app.sign_in("bob@example.com").await.is_signed_in().await);
     }
 }

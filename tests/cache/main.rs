@@ -7,6 +7,7 @@
     reason = "clippy's exceptions for tests cover only #[test] functions"
 )]
 
+mod administering;
 mod chance;
 mod faults;
 mod model;
@@ -14,6 +15,9 @@ mod reads;
 mod recognised;
 mod revocation;
 mod scripts;
+mod sizing;
 #[path = "../support/mod.rs"]
 mod support;
+mod switches;
+mod warming;
 mod world;

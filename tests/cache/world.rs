@@ -116,6 +116,14 @@ impl World {
         cache
     }
 
+    /// An instance with these settings that waits for Redis for as long as it takes, and has looked once.
+    pub(crate) async fn instance_with(&self, settings: &settings::Cache) -> Cache {
+        let redis = Some(self.connection(SOON).await);
+        let cache = Cache::with(settings, redis, connect(&self.kept).await, self.clock.clone());
+        cache.poll_changes().await.unwrap();
+        cache
+    }
+
     /// An instance that has no Redis.
     pub(crate) async fn lone_instance(&self) -> Cache {
         Cache::new(None, connect(&self.kept).await, self.clock.clone())

@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod cache;
 mod configuration;
 mod mail;
 mod operators;

@@ -73,7 +73,7 @@ fn complete(path: &str, operation: &mut Operation, writes: bool) {
     without_null(operation);
     let mut failures = shared_failures(path, operation, writes);
     let responses = &mut operation.responses.responses;
-    for response in responses.extract_if(.., |status, _| is_failure(status)) {
+    for response in responses.extract_if(.., |status, response| is_failure(status) && names_codes(response)) {
         if let RefOr::T(response) = response.1 {
             failures.extend(named_codes(&response.description));
         }
@@ -90,8 +90,13 @@ fn complete(path: &str, operation: &mut Operation, writes: bool) {
     for status in statuses {
         let codes: Vec<Code> =
             Code::ALL.iter().copied().filter(|c| c.status().as_u16() == status && failures.contains(c)).collect();
-        responses.insert(status.to_string(), failure(&codes).into());
+        responses.entry(status.to_string()).or_insert_with(|| failure(&codes).into());
     }
+}
+
+/// Whether a failure is described by its codes. One that has a body of its own is described by that.
+fn names_codes(response: &RefOr<Response>) -> bool {
+    matches!(response, RefOr::T(response) if response.content.is_empty())
 }
 
 /// Whether a response tells a failure.

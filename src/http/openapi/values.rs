@@ -93,6 +93,11 @@ pub(in crate::http) fn cache_status() -> Object {
     one_of("`degraded` where Redis is configured and away.", ["healthy", "degraded"])
 }
 
+/// How Redis is, in full.
+pub(in crate::http) fn redis_status() -> Object {
+    one_of("How it does.", ["healthy", "degraded", "unhealthy"])
+}
+
 /// Where the cache is.
 pub(in crate::http) fn cache_backend() -> Object {
     one_of("Where the cache is at the moment.", ["redis", "memory"])
@@ -179,10 +184,13 @@ impl PartialSchema for KindStats {
         let fields = [
             ("loads", "Reads of the database."),
             ("load_errors", "Those of them that failed."),
+            ("load_micros", "How long they took together, in microseconds."),
             ("average_load_micros", "How long one took, in microseconds."),
             ("invalidations", "Keys that were forgotten because their rows had changed."),
             ("refused_fills", "Values that were not stored because they came too late."),
             ("discarded", "Stored values that were removed because they could not be read."),
+            ("entries", "Entries in this process."),
+            ("weight_bytes", "The bytes that they take, about."),
         ];
         counts("How one of the caches has done.", &fields)
             .property("memory", Ref::from_schema_name("TierStats"))

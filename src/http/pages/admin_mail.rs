@@ -72,7 +72,8 @@ fn in_words(milliseconds: i64) -> Option<String> {
     }
 }
 
-fn back(form: Option<&str>, notice: &str) -> HttpResponse {
+/// Back to the page that the button was on.
+pub(super) fn back(form: Option<&str>, notice: &str) -> HttpResponse {
     let path = form.and_then(|path| NextPath::parse(path, &[]));
     see_other(&with_notice(path.as_ref().map_or("/admin", NextPath::as_str), notice))
 }

@@ -3,6 +3,7 @@
 
 pub(super) mod account;
 pub(super) mod admin;
+pub(super) mod admin_cache;
 pub(super) mod admin_mail;
 pub(super) mod assets;
 pub(super) mod dev_mail;
@@ -116,6 +117,9 @@ fn notice(request: &HttpRequest) -> Option<Value> {
         "mail-expired" => ("error", "That mail has expired: what it says is of no use any more."),
         "mail-suppressed" => ("error", "The mailbox of that mail is suppressed. Lift that first."),
         "mail-conflict" => ("error", "That is no longer possible: the mail has moved on in the meantime."),
+        "cache-forgotten" => ("success", "Forgotten on every server. What is asked for next is read anew."),
+        "cache-forgotten-here" => ("error", "Redis is away: only this server has forgotten."),
+        "cache-unknown" => ("error", "The cache holds nothing by that name."),
         "conflict" => ("error", "That is no longer possible: the account has changed in the meantime."),
         "last-admin" => ("error", "This is the last admin. Make somebody else an admin first."),
         "invite-failed" => ("error", "That address is not valid or has an account already."),

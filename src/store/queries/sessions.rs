@@ -107,6 +107,22 @@ pub async fn changed_since(
     Ok(query.load(conn).await?)
 }
 
+/// The open sessions that were used last, the latest first, at most `limit`: id, token digest, and whose. Reads the whole
+/// table: an index by `last_seen_at` would have to be written at every use of a session, and this is asked once a start.
+pub async fn most_recently_active(
+    conn: &mut Conn,
+    now: Instant,
+    limit: i64,
+) -> Result<Vec<(SessionId, Option<Digest>, UserId)>, StoreError> {
+    let query = sessions::table
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(now))
+        .select((sessions::id, sessions::token_digest, sessions::user_id))
+        .order(sessions::last_seen_at.desc())
+        .limit(limit);
+    Ok(query.load(conn).await?)
+}
+
 /// Notes when and from where a session was last used. Not a change that caches must know of: no version is bumped.
 pub async fn touch(conn: &mut Conn, id: SessionId, address: &str, now: Instant) -> Result<(), StoreError> {
     let later = sessions::table.find(id).filter(sessions::last_seen_at.lt(now));

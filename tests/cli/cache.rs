@@ -1,0 +1,146 @@
+//! `cache`: figures, a look inside, forgetting, and what is wrong with a Redis.
+
+use serde_json::Value;
+
+use crate::SOON;
+use crate::person::Person;
+use crate::run::{Outcome, gatepost, on, prepared};
+use crate::setup::{Setup, joined};
+use crate::support::{Redis, eventually, free_port};
+
+const ANN: &str = "ann@example.com";
+
+#[tokio::test]
+async fn a_running_server_tells_what_its_cache_has_done() {
+    let setup = Setup::embedded();
+    let server = setup.start().await;
+    Person::signed_in(&setup, &server, ANN).await;
+    let bind = format!("127.0.0.1:{}", server.port());
+    let environment = setup.environment();
+    let here = joined(&environment, &[("GATEPOST_BIND", &bind)]);
+    let text = gatepost(&["cache", "stats"], &here).await.done();
+    for told in [bind.as_str(), "healthy", "answered without the database", "by database", "sessions", "users"] {
+        assert!(text.contains(told), "{told} in {text}");
+    }
+    let row = gatepost(&["cache", "stats", "--json"], &here).await.json().remove(0);
+    assert_eq!(row["backend"], "memory");
+    assert!(row["stats"]["sessions"]["loads"].is_u64(), "{row}");
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let outcome = gatepost(&["cache", "stats"], &joined(&environment, &[("GATEPOST_BIND", &nobody)])).await;
+    assert!(outcome.failed_with(1).contains(&nobody));
+}
+
+#[tokio::test]
+async fn an_operator_looks_at_what_is_cached_of_an_account_and_has_it_forgotten() {
+    let setup = Setup::on_servers().await;
+    let server = setup.start().await;
+    let (_ann, cookie) = Person::signed_in_with_cookie(&setup, &server, ANN).await;
+    let ann = Person::holding(ANN, &cookie);
+    let held = eventually("the session to be cached", SOON, async || {
+        ann.validate(&server).await;
+        let rows = on(&setup, &["cache", "get", ANN, "--json"]).await.json();
+        rows.iter().any(|row| row["key"].as_str().unwrap().len() == 72 && !row["value"].is_null()).then_some(rows)
+    })
+    .await;
+    let shown = format!("{held:?}");
+    assert!(!shown.contains(&cookie) && !shown.contains("password"), "{shown}");
+    let user = held.iter().find(|row| row["key"].as_str().unwrap().starts_with("user:id:")).unwrap();
+    let key = user["key"].as_str().unwrap();
+    let text = on(&setup, &["cache", "get", key]).await.done();
+    assert!(text.starts_with(key), "{text}");
+
+    let text = on(&setup, &["cache", "invalidate", ANN]).await.done();
+    assert!(text.contains("every server") && text.contains(ANN), "{text}");
+    let after = on(&setup, &["cache", "get", ANN, "--json"]).await.json();
+    let has_value = |row: &Value| row["value"]["user"].is_object() || row["value"]["session"].is_object();
+    assert!(!after.iter().any(has_value), "{after:?}");
+    let row = on(&setup, &["cache", "invalidate", "all", "--json"]).await.json().remove(0);
+    assert_eq!(row["forgotten"], "all");
+    assert!(ann.validate(&server).await.status().is_success());
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_or_forgotten_is_told() {
+    let setup = Setup::on_servers().await;
+    prepared(&setup).await;
+    let outcome = on(&setup, &["cache", "get", "nobody@example.com"]).await;
+    assert!(outcome.failed_with(1).contains("no account of nobody@example.com"));
+    let outcome = on(&setup, &["cache", "get", "{mail}:urgent"]).await;
+    assert!(outcome.failed_with(2).contains("no key of the cache"));
+    let outcome = on(&setup, &["cache", "invalidate", "rate:"]).await;
+    assert!(outcome.failed_with(2).contains("use all, users, sessions"));
+    let embedded = Setup::embedded();
+    prepared(&embedded).await;
+    for arguments in [&["cache", "get", "user:id:1"][..], &["cache", "invalidate", "all"], &["cache", "ping"]] {
+        assert!(on(&embedded, arguments).await.failed_with(2).contains("REDIS_URL"), "{arguments:?}");
+    }
+}
+
+async fn ping(url: &str) -> Outcome {
+    gatepost(&["cache", "ping"], &[("REDIS_URL", url)]).await
+}
+
+#[tokio::test]
+async fn a_redis_that_is_well_is_timed() {
+    let redis = Redis::start().await;
+    let text = ping(&redis.url()).await.done();
+    for told in ["Redis 7", "median", "connect", "SET", "GET", "DEL"] {
+        assert!(text.contains(told), "{told} in {text}");
+    }
+    let found = gatepost(&["cache", "ping", "--json"], &[("REDIS_URL", &redis.url())]).await.json().remove(0);
+    assert_eq!(found["fault"], Value::Null);
+    assert_eq!(found["timings"].as_array().unwrap().len(), 4, "{found}");
+    assert!(!redis.ask::<bool>(&["EXISTS", "gatepost:ping"]).await, "it leaves nothing behind");
+}
+
+#[tokio::test]
+async fn a_redis_that_wants_a_password_says_so() {
+    let redis = Redis::start().await;
+    let url = |who: &str| redis.url().replace("redis://", &format!("redis://{who}@"));
+    redis.ask::<()>(&["ACL", "SETUSER", "ann", "on", ">right", "~*", "&*", "+@all"]).await;
+    redis.ask::<()>(&["ACL", "SETUSER", "bob", "on", ">right", "~*", "&*", "+@all", "-del"]).await;
+    redis.ask::<()>(&["ACL", "SETUSER", "default", "off"]).await;
+    assert!(ping(&redis.url()).await.failed_with(1).contains("wants a password"));
+    let outcome = ping(&url("ann:hunter2")).await;
+    assert!(outcome.failed_with(1).contains("refuses the user or the password") && !outcome.stderr.contains("hunter2"));
+    assert!(ping(&url("ann:right")).await.done().contains("DEL"));
+    let outcome = ping(&url("bob:right")).await;
+    assert!(outcome.stderr.contains("may not use DEL"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_redis_or_speaks_tls_or_does_not_is_told_apart() {
+    let nobody = format!("redis://127.0.0.1:{}", free_port());
+    assert!(ping(&nobody).await.failed_with(1).contains("nothing listens"));
+    assert!(ping("redis://no-such-host.invalid").await.failed_with(1).contains("cannot be resolved"));
+
+    let setup = Setup::embedded();
+    let server = setup.start().await;
+    for scheme in ["redis", "rediss"] {
+        let outcome = ping(&format!("{scheme}://127.0.0.1:{}", server.port())).await;
+        assert!(outcome.failed_with(1).contains("is a web server, not Redis"), "{outcome:?}");
+    }
+
+    let (tls_port, folder) = (free_port().to_string(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls"));
+    let file = |name: &str| format!("{folder}/{name}");
+    let (certificate, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
+    let with_tls = ["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let redis =
+        Redis::start_with(&[&with_tls[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat()).await;
+    let outcome = ping(&redis.url().replace("redis://", "rediss://")).await;
+    assert!(outcome.failed_with(1).contains("without TLS: use redis://"), "{outcome:?}");
+    let outcome = ping(&format!("redis://127.0.0.1:{tls_port}")).await;
+    assert!(outcome.failed_with(1).contains("use rediss://"), "{outcome:?}");
+    let outcome = ping(&format!("rediss://127.0.0.1:{tls_port}")).await;
+    assert!(outcome.failed_with(1).contains("certificate must be valid"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_replica_is_told() {
+    let primary = Redis::start().await;
+    let replica = Redis::start().await;
+    let port = primary.url().rsplit(':').next().unwrap().to_owned();
+    replica.ask::<()>(&["REPLICAOF", "127.0.0.1", &port]).await;
+    let outcome = ping(&replica.url()).await;
+    assert!(outcome.stderr.contains("read-only replica"), "{outcome:?}");
+}
