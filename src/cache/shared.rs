@@ -25,7 +25,7 @@ const BELIEVED: Duration = Duration::from_secs(2);
 const TOMBSTONE_TTL: Duration = Duration::from_secs(330);
 
 static FILL: Script = Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/fill.lua")));
-static FORGET: Script =
+pub(super) static FORGET: Script =
     Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/forget.lua")));
 
 /// What Redis said.
@@ -93,7 +93,7 @@ impl Belief {
         Self { looked: Monotonic::now(), availability: redis.changes() }
     }
 
-    fn until(&self) -> Option<Monotonic> {
+    pub(super) fn until(&self) -> Option<Monotonic> {
         let until = self.looked + BELIEVED;
         let stands = !self.availability.has_changed().unwrap_or(true) && until > Monotonic::now();
         stands.then_some(until)
@@ -126,7 +126,7 @@ impl Shared {
         *self.belief.lock().unwrap_or_else(PoisonError::into_inner) = belief;
     }
 
-    fn believed_until(&self) -> Option<Monotonic> {
+    pub(super) fn believed_until(&self) -> Option<Monotonic> {
         self.belief.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.until()
     }
 
@@ -253,13 +253,13 @@ pub(super) fn get(key: &str) -> Cmd {
 }
 
 /// An open breaker is no failure of its own: what opened it has been counted.
-fn failed(error: &RedisError, counts: &Counts) {
+pub(super) fn failed(error: &RedisError, counts: &Counts) {
     if !matches!(error, RedisError::Unavailable) {
         counts.redis_errors.one();
         log::debug!("The cache could not use Redis: {error}");
     }
 }
 
-fn millis(duration: Duration) -> String {
+pub(super) fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }

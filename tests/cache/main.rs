@@ -8,7 +8,9 @@
 )]
 
 mod faults;
+mod names;
 mod reads;
+mod responses;
 mod revocation;
 mod scripts;
 #[path = "../support/mod.rs"]

@@ -1,6 +1,7 @@
 //! The JSON API, one file a noun.
 
 pub mod admin_mail;
+pub mod admin_stats;
 pub mod admin_suppressions;
 pub mod admin_users;
 pub mod fields;
@@ -12,3 +13,4 @@ pub mod register;
 pub mod session;
 pub mod sign_in;
 pub mod token;
+pub mod users;
