@@ -37,6 +37,7 @@ mod changes;
 mod many;
 mod mapping;
 mod response;
+mod response_key;
 mod response_look;
 mod response_shared;
 mod seen;
@@ -56,7 +57,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use mapping::MAPPING_TTL;
-pub use response::{Invalidated, Resource, Response, ResponseKey};
+pub use response::{Invalidated, Response};
+pub use response_key::{Resource, ResponseKey};
 pub use session::SESSION_TTL;
 pub use statistics::{CacheStats, KindStats, TierStats};
 pub use user::USER_TTL;
@@ -178,7 +180,7 @@ impl Cache {
     async fn forget_key_here(&self, key: &str, version: i64) {
         if let Some(resource) = key.strip_prefix(keys::GENERATIONS) {
             // One that only other instances know, of another version, has no answers here.
-            Resource::named(resource).into_iter().for_each(|resource| self.0.responses.raise_here(resource));
+            self.0.responses.raise_here(Resource::named(resource).as_slice());
             return;
         }
         self.0.guards.raise(key, version).await;

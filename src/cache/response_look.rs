@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::Cache;
 use super::changes::{MARGIN, PAGE, PAGE_LEN};
-use super::response::Resource;
+use super::response_key::Resource;
 use super::shared::Belief;
 use crate::domain::clock::span;
 use crate::domain::{Instant, UserId};

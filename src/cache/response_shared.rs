@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
-use super::response::{LONGEST, Resource, Response, ResponseKey};
+use super::response::{LONGEST, Response};
+use super::response_key::{Resource, ResponseKey};
 use super::shared::failed;
 use crate::domain::Instant;
 use crate::redis::{RedisError, keys, pipe};
@@ -145,7 +146,7 @@ impl Cache {
     pub(super) async fn raise(&self, resources: &[Resource]) -> bool {
         let responses = &self.0.responses;
         responses.counts.invalidations.add(resources.len() as u64);
-        resources.iter().for_each(|resource| responses.raise_here(*resource));
+        responses.raise_here(resources);
         let Some(redis) = self.0.shared.redis() else { return true };
         let mut commands = pipe();
         for resource in resources {
@@ -155,7 +156,7 @@ impl Cache {
         }
         let done = redis.pipeline::<()>(commands).await;
         // And again, for what Redis has given in between.
-        resources.iter().for_each(|resource| responses.raise_here(*resource));
+        responses.raise_here(resources);
         done.inspect_err(|error| failed(error, &responses.counts)).is_ok()
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::{join, join_all};
 
 use super::Cache;
 use super::mapping::{MAPPING_TTL, mappings_of};
-use super::response::Resource;
+use super::response_key::Resource;
 use super::shared::{FORGET, Kind, Mark, Shared, failed, millis};
 use super::statistics::Counts;
 use super::tier::{Entry, TTL as FILL_WITHIN};

@@ -190,10 +190,10 @@ async fn among_many_a_banned_user_is_seen_as_banned() {
 }
 
 #[tokio::test]
-async fn a_thousand_unknown_names_are_not_kept_in_redis() {
+async fn unknown_names_are_not_kept_in_redis() {
     let world = World::new(Backend::Sqlite).await;
     let cache = world.quiet_instance().await;
-    for n in 0..1000 {
+    for n in 0..100 {
         assert!(cache.user_by_username(&username(&format!("nobody{n}"))).await.unwrap().is_none());
     }
     let email = EmailAddress::parse("nobody@example.com").unwrap();

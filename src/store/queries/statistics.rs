@@ -53,11 +53,11 @@ pub async fn accounts(
 
 fn gathered(figures: Vec<Figure>) -> AccountStats {
     let mut stats = AccountStats::default();
-    let (mut all, mut admins): (Vec<(UserStatus, i64)>, Vec<(UserStatus, i64)>) = (Vec::new(), Vec::new());
+    let (mut all, mut admins) = (Vec::new(), Vec::<(UserStatus, i64)>::new());
     for Figure { kind, sort, count } in figures {
         // A sort that this version does not know is not shown.
         match kind.as_str() {
-            "account" => all.extend(sort.parse().ok().map(|status| (status, count))),
+            "account" => all.extend(sort.parse::<UserStatus>().ok().map(|status| (status, count))),
             "admin" => admins.extend(sort.parse().ok().map(|status| (status, count))),
             "day" => stats.registrations.push((sort, count)),
             "sessions" => stats.open_sessions = count,
