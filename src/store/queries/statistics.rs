@@ -19,8 +19,8 @@ struct Figure {
 }
 
 /// All figures by one statement: of the accounts made since `first_day` by day, of what has happened since `today`, and
-/// of what there is at `now`. Each is counted along an index that has all it needs, but for the open sessions, which
-/// are looked through.
+/// of what there is at `now`. All accounts and all sessions are walked through once; everything else is counted along
+/// indexes. (A busy Postgres took 0.2 s for a hundred thousand of each.)
 pub async fn accounts(
     conn: &mut Conn,
     first_day: Instant,
