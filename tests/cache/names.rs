@@ -97,11 +97,11 @@ async fn a_late_writer_does_not_undo_a_later_one() {
     let third = world.ban(&second).await;
     cache.user_written(None, &third).await;
     cache.user_written(None, &second).await;
+    let held = kept(&world, &format!("user:id:{}", first.id)).await.unwrap();
+    assert!(held.starts_with(r#"{"schema":1,"version":3,"user""#), "{held}");
     for cache in [&cache, &world.quiet_instance().await] {
         assert_eq!(cache.user(first.id).await.unwrap().unwrap().status, UserStatus::Banned);
     }
-    let held = kept(&world, &format!("user:id:{}", first.id)).await.unwrap();
-    assert!(held.starts_with(r#"{"schema":1,"version":3,"user""#), "{held}");
 }
 
 #[tokio::test]
