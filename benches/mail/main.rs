@@ -31,13 +31,8 @@ use serde_json::Value;
 
 use drain::Drain;
 use frame::{Figure, Options, Report};
-use mimalloc::MiMalloc;
 use servers::Servers;
 use urgent::Urgent;
-
-/// That of the product, for its peers too.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Connections to the sink, on both sides.
 const CONNECTIONS: usize = 8;

@@ -107,11 +107,11 @@ impl Auth {
         let draft = self.draft(mode);
         let newcomer = self.newcomer(challenge, origin);
         let mut mails: Vec<NewMail> = Vec::new();
-        let mut promoted = None;
+        let (mut promoted, mut made_or_promoted) = (None, None);
         let may_become_admin = self.0.settings.first_person_is_admin;
         let configured_admin = self.is_configured_admin(&challenge.email);
         let standing = {
-            let (mails, promoted) = (&mut mails, &mut promoted);
+            let (mails, promoted, made_or_promoted) = (&mut mails, &mut promoted, &mut made_or_promoted);
             let draft = &draft;
             store::transaction!(&self.0.database, async |conn, q| {
                 if q::challenges::consume(conn, challenge.id, now).await?.is_none() {
@@ -144,6 +144,9 @@ impl Auth {
                     q::audit::insert(conn, &self.audit_entry("user.became_admin", None, Some(user.id), origin, ""))
                         .await?;
                     *promoted = Some(user.id);
+                }
+                if is_new || promoted.is_some() {
+                    *made_or_promoted = Some(user.clone());
                 }
                 if is_new {
                     let entry = self.audit_entry("user.registered", Some(user.id), Some(user.id), origin, method);
@@ -191,6 +194,9 @@ impl Auth {
         };
         if let Some(user) = promoted {
             log::warn!(user:% = user; "{:?} signed in and is an admin from now on", challenge.email);
+        }
+        if let Some(user) = &made_or_promoted {
+            self.0.cache.user_written(None, user).await;
         }
         self.0.outbox.enqueue(&mails).await;
         let Some(standing) = standing else { return Ok(None) };
@@ -248,7 +254,7 @@ impl Auth {
             Standing::Rejected => return Ok(Admission::Rejected),
             Standing::In(parts) => *parts,
         };
-        self.0.cache.forget_user(&user).await;
+        self.0.cache.user_signed_in(&user).await;
         let credentials = match draft.credentials {
             DraftCredentials::Session(token) => Credentials::Session(token),
             DraftCredentials::Refresh(refresh) => {

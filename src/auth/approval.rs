@@ -5,7 +5,7 @@ use crate::domain::{
     AdminAction, DisplayName, EmailAddress, Language, MailContent, Note, Origin, Role, SecurityEvent, UserId,
     UserStatus,
 };
-use crate::store::{self, NewMail, NewUser, Session, StoreError, User, UserFilter};
+use crate::store::{self, NewMail, NewUser, Session, StoreError, User};
 
 /// A page of accounts.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Auth {
         };
         match decision {
             Decision::Done(user, ended) => {
-                self.0.cache.forget_user(&user).await;
+                self.0.cache.user_written(None, &user).await;
                 self.0.cache.forget_sessions(&ended).await;
                 self.0.outbox.enqueue(&mails).await;
                 Ok(*user)
@@ -176,20 +176,14 @@ impl Auth {
             q::outbox::insert(conn, &mail).await?;
             Ok::<_, StoreError>(user)
         })?;
-        self.0.cache.forget_user(&user).await;
+        self.0.cache.user_written(None, &user).await;
         self.0.outbox.enqueue(&[mail]).await;
         Ok(user)
     }
 
     /// A page of accounts, newest first.
     pub async fn users(&self, query: &UserQuery) -> Result<UserPage, AuthError> {
-        let limit = i64::from(query.limit.max(1));
-        let filter = UserFilter { status: query.status, search: query.search.clone(), before: query.cursor };
-        let mut users = store::read!(&self.0.database, users::list(&filter, limit + 1))?;
-        let more = users.len() > usize::from(query.limit.max(1));
-        users.truncate(usize::from(query.limit.max(1)));
-        let next = users.last().filter(|_| more).map(|user| user.id);
-        Ok(UserPage { users, next })
+        Ok(self.user_page(query).await?)
     }
 
     /// The account with this id, from the database.

@@ -156,13 +156,16 @@ impl Auth {
         let now = self.0.clock.now();
         let notice = self.security_notice(user, SecurityEvent::PasswordChanged, origin)?;
         let entry = self.audit_entry("user.password_changed", Some(user.id), Some(user.id), origin, "");
-        let ended = store::transaction!(&self.0.database, async |conn, q| {
-            q::users::set_password_hash(conn, user.id, &hash, now).await?;
+        let (user, ended) = store::transaction!(&self.0.database, async |conn, q| {
+            let user = q::users::set_password_hash(conn, user.id, &hash, now).await?;
             q::audit::insert(conn, &entry).await?;
             q::outbox::insert(conn, &notice).await?;
-            q::sessions::revoke_all(conn, user.id, Some(who.session.id), now).await
+            let ended = q::sessions::revoke_all(conn, who.user.id, Some(who.session.id), now).await?;
+            Ok::<_, StoreError>((user, ended))
         })?;
-        self.0.cache.forget_user(user).await;
+        if let Some(user) = &user {
+            self.0.cache.user_written(None, user).await;
+        }
         self.0.cache.forget_sessions(&ended).await;
         self.0.outbox.enqueue(&[notice]).await;
         Ok(())

@@ -20,7 +20,7 @@ impl Auth {
             Ok::<_, StoreError>(updated)
         })?;
         let user = updated.ok_or(AuthError::NotFound)?;
-        self.0.cache.forget_users(&[&who.user, &user]).await;
+        self.0.cache.user_written(Some(&who.user), &user).await;
         Ok(user)
     }
 }

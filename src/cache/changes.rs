@@ -11,26 +11,28 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant as Monotonic};
 
+use futures_util::future::join;
 use tokio::sync::watch;
 
 use super::session::{SESSION_TTL, session_marks};
 use super::shared::{Belief, Mark};
-use super::user::{USER_TTL, user_marks};
+use super::user::USER_TTL;
+use super::write::changed_marks;
 use super::{Cache, tier};
 use crate::domain::clock::span;
-use crate::domain::{Digest, EmailAddress, Instant, SessionId, UserId};
-use crate::store::{StoreError, read};
+use crate::domain::{Digest, Instant, SessionId, UserId};
+use crate::store::{ChangedUser, StoreError, read};
 
 /// How long a transaction may take from when it takes its time to when it commits.
-const MARGIN: Duration = Duration::from_secs(15);
+pub(super) const MARGIN: Duration = Duration::from_secs(15);
 /// After looks were this far apart the database was away, or stood still: what was sent to it before may be committed
 /// only now, with the time of then.
 const GAP: Duration = Duration::from_secs(4);
 /// When a change is dealt with again: later than a fill may come that began before it.
 const AGAIN_AFTER: Duration = tier::TTL.saturating_add(Duration::from_millis(200));
 /// Rows of one query.
-const PAGE: i64 = 1000;
-const PAGE_LEN: usize = 1000;
+pub(super) const PAGE: i64 = 1000;
+pub(super) const PAGE_LEN: usize = 1000;
 
 /// What the looks so far have dealt with.
 pub(super) struct Look {
@@ -112,9 +114,15 @@ fn note<K: Eq + Hash>(handled: &mut HashMap<K, Handled>, id: K, version: i64, ch
 
 impl Cache {
     /// Looks for rows that have changed since the last look and forgets what is cached of them; how many. Meant to be
-    /// called every second: Redis is not read when the last look is more than two seconds old. Does nothing without
-    /// Redis, since nothing in memory is older than a second. Fails as the database does.
+    /// called every second: Redis is not read when the last look is more than two seconds old, and no ready answer is
+    /// handed out then. Without Redis it only looks for what concerns those, since nothing else in memory is older than
+    /// a second. Fails as the database does.
     pub async fn poll_changes(&self) -> Result<usize, StoreError> {
+        let (answers, rows) = join(self.look_for_responses(), self.look_for_rows()).await;
+        answers.and(rows)
+    }
+
+    async fn look_for_rows(&self) -> Result<usize, StoreError> {
         let mut look = self.0.look.lock().await;
         let belief = look.begin();
         if look.last.is_none() {
@@ -159,13 +167,14 @@ impl Cache {
     async fn look_at_users(&self, look: &mut Look, since: Instant) -> Result<Option<usize>, StoreError> {
         let (mut after, mut count) = (None, Some(0));
         loop {
-            let rows: Vec<(UserId, String, i64, Instant)> =
-                read!(&self.0.database, users::changed_since(since, after, PAGE))?;
-            after = rows.last().map(|(id, .., changed)| (*changed, *id));
+            let rows: Vec<ChangedUser> = read!(&self.0.database, users::changed_since(since, after, PAGE))?;
+            after = rows.last().map(|row| (row.changed, row.id));
             let last_page = rows.len() < PAGE_LEN;
-            let changes =
-                rows.into_iter().map(|(id, email, version, changed)| Change { id, of: email, version, changed });
-            let marks = |id, email: String, version| user_marks(id, EmailAddress::parse(&email).ok().as_ref(), version);
+            let changes = rows.into_iter().map(|row| {
+                let (id, version, changed) = (row.id, row.version, row.changed);
+                Change { id, of: row, version, changed }
+            });
+            let marks = |_, row: ChangedUser, _| changed_marks(&row);
             let dealt_with = self.deal_with(&mut look.users, changes, marks).await;
             count = count.zip(dealt_with).map(|(count, more)| count + more);
             if last_page {

@@ -3,17 +3,18 @@
 //! | key | in Redis | lives there | in memory |
 //! |---|---|---|---|
 //! | `user:id:{id}` | string: JSON of schema, version and user | 300 s | 1 s |
-//! | `user:email:{email}` | string: the id | 1800 s | 1 s, also that there is none |
+//! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string: the id | 1800 s | 1 s, also that there is none |
 //! | `session:{sha256 of the token}` | hash: schema, version, session | 300 s, never past its expiry | 1 s, also that there is none |
 //! | `session:id:{id}` | the same | the same | the same |
+//! | `{resource}:{operation}:{parameters}:{viewer}` | string: a ready answer | as its use says | the same time |
 //!
 //! Times in Redis are upper bounds: up to two fifths are taken off at random. A versioned key can hold a *tombstone*
 //! instead, a schema and a version without a value, for 330 s.
 //!
 //! **The life of an entry.** A read that finds nothing in memory begins a load, which all who ask for the same key
 //! wait for. It asks Redis, and failing that the database, and then fills Redis on the way back. A writer commits, then
-//! calls [`Cache::forget_user`] or [`Cache::forget_session`]: Redis replaces the value by a tombstone and tells the other
-//! instances on [`INVALIDATIONS`](crate::redis::keys::INVALIDATIONS), and every instance raises the key's guard. From
+//! calls [`Cache::user_written`] or [`Cache::forget_session`]: Redis replaces the value by the new user, or by a tombstone,
+//! and tells the other instances on [`INVALIDATIONS`](crate::redis::keys::INVALIDATIONS), and every instance raises the key's guard. From
 //! then on nothing that was read before the write gets in: a fill of Redis with an older version is refused by a
 //! script, an entry in memory whose load began before the guard was raised is not handed out.
 //!
@@ -28,6 +29,8 @@
 //!   replaces what is out of date in Redis and in memory; entries that came from Redis end with these two seconds;
 //! - after an outage, when Redis may have come back with old data, it is not read before the next look.
 //!
+//! Ready answers live for minutes, and are invalidated in another way: [`response`] tells of it.
+//!
 //! Everything in Redis may be lost at any time. No call waits for Redis longer than its response timeout allows, and not at
 //! all while the breaker is open. Errors of Redis are counted and never reach the caller. There are no secrets in it:
 //! [`User`] has no password hash and [`Session`] has the digest of its token.
@@ -37,7 +40,13 @@ mod background;
 mod changes;
 mod digests;
 mod guards;
+mod many;
+mod mapping;
 mod recognised;
+mod response;
+mod response_key;
+mod response_look;
+mod response_shared;
 mod seen;
 mod session;
 mod shared;
@@ -46,6 +55,7 @@ mod tier;
 mod user;
 mod warming;
 mod weight;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,17 +68,21 @@ use tokio::task::JoinHandle;
 
 pub use administer::{Held, Scope, ScopeError, Swept};
 pub use digests::Digests;
+pub use mapping::MAPPING_TTL;
 pub use recognised::{Freshness, Recognised};
+pub use response::{Invalidated, Response};
+pub use response_key::{Resource, ResponseKey};
 pub use session::{SESSION_TTL, SessionName};
 pub use statistics::{CacheStats, KindStats, TierStats};
-pub use user::{MAPPING_TTL, USER_TTL};
+pub use user::USER_TTL;
 
 use crate::domain::{Clock, UserId};
-use crate::redis::Redis;
+use crate::redis::{Redis, keys};
 use crate::settings;
 use crate::store::{Database, Session, User};
 use changes::Look;
 use guards::Guards;
+use response::Responses;
 use seen::Seen;
 use shared::{Kind, Mark, Shared};
 use statistics::Counts;
@@ -95,6 +109,7 @@ struct Inner {
     recognised: Digests<Arc<Recognised>>,
     /// Whose session a credential stands for.
     owners: Digests<UserId>,
+    responses: Responses,
     user_counts: Counts,
     /// Of the mappings from address to id, which statistics do not show on their own.
     id_counts: Counts,
@@ -121,6 +136,7 @@ impl Cache {
     pub fn with(settings: &settings::Cache, redis: Option<Redis>, database: Database, clock: Clock) -> Self {
         let (room, shared) = (Room::of(settings), Shared::new(redis, settings.redis));
         let available = shared.redis().map(Redis::changes);
+        let responses = Responses::new(room.responses, available.clone());
         Self(Arc::new(Inner {
             database,
             clock,
@@ -131,7 +147,8 @@ impl Cache {
             ids: Tier::new(room.ids),
             sessions: Tier::new(room.sessions),
             recognised: Digests::new(room.recognised),
-            owners: Digests::new(recognised::OWNERS),
+            owners: Digests::new(if settings.memory { recognised::OWNERS } else { 0 }),
+            responses,
             user_counts: Counts::default(),
             id_counts: Counts::default(),
             session_counts: Counts::default(),
@@ -147,7 +164,7 @@ impl Cache {
     /// What has been counted since the start of this instance.
     pub fn stats(&self) -> CacheStats {
         let cache = &self.0;
-        let size = cache.users.len() + cache.ids.len() + cache.sessions.len();
+        let size = cache.users.len() + cache.ids.len() + cache.sessions.len() + cache.responses.len();
         let upkeep_errors = cache.upkeep_counts.errors() + cache.id_counts.errors();
         let (mut users, ids, sessions) =
             (cache.user_counts.read(), cache.id_counts.read(), cache.session_counts.read());
@@ -197,6 +214,11 @@ impl Cache {
     }
 
     async fn forget_key_here(&self, key: &str, version: i64) {
+        if let Some(resource) = key.strip_prefix(keys::GENERATIONS) {
+            // One that only other instances know, of another version, has no answers here.
+            self.0.responses.raise_here(Resource::named(resource).as_slice());
+            return;
+        }
         self.0.guards.raise(key, version);
         if key.starts_with("session:") {
             self.0.sessions.remove(key).await;
@@ -212,6 +234,7 @@ impl Cache {
         self.0.users.clear();
         self.0.ids.clear();
         self.0.sessions.clear();
+        self.0.responses.raise_all_here();
     }
 
     fn counts(&self, mark: &Mark) -> &Counts {

@@ -25,7 +25,7 @@ const BELIEVED: Duration = Duration::from_secs(2);
 const TOMBSTONE_TTL: Duration = Duration::from_secs(330);
 
 static FILL: Script = Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/fill.lua")));
-static FORGET: Script =
+pub(super) static FORGET: Script =
     Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/forget.lua")));
 
 /// What Redis said.
@@ -94,7 +94,7 @@ impl Belief {
         Self { looked: Monotonic::now(), availability }
     }
 
-    fn until(&self) -> Option<Monotonic> {
+    pub(super) fn until(&self) -> Option<Monotonic> {
         let until = self.looked + BELIEVED;
         let stands = !self.availability.has_changed().unwrap_or(true) && until > Monotonic::now();
         stands.then_some(until)
@@ -148,7 +148,7 @@ impl Shared {
     }
 
     /// Until when Redis is believed, and after which end of all belief.
-    fn belief(&self) -> Option<(Monotonic, u64)> {
+    pub(super) fn belief(&self) -> Option<(Monotonic, u64)> {
         let believed = self.believed();
         Some((believed.belief.as_ref()?.until()?, believed.ends))
     }
@@ -293,13 +293,13 @@ pub(super) fn get(key: &str) -> Cmd {
 }
 
 /// An open breaker is no failure of its own: what opened it has been counted.
-fn failed(error: &RedisError, counts: &Counts) {
+pub(super) fn failed(error: &RedisError, counts: &Counts) {
     if !matches!(error, RedisError::Unavailable) {
         counts.redis_errors.one();
         log::debug!("The cache could not use Redis: {error}");
     }
 }
 
-fn millis(duration: Duration) -> String {
+pub(super) fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }

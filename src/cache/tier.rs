@@ -144,6 +144,13 @@ impl<V: Weigh + Clone + Send + Sync + 'static> Tier<V> {
         Ok(entry)
     }
 
+    /// What is under `key`, if it is here and may be handed out; nothing is loaded.
+    pub(super) async fn peek(&self, key: &str, guards: &Guards) -> Option<Option<V>> {
+        let entry = self.entries.get(key).await?;
+        let stands = guards.of(key).admits(&entry.stamp) && entry.stamp.until() > Monotonic::now();
+        stands.then_some(entry.value)
+    }
+
     /// Takes in what was loaded on another way.
     pub(super) async fn put(&self, key: String, entry: Entry<V>) {
         self.entries.insert(key, entry).await;
@@ -205,7 +212,7 @@ impl<V> Expiry<String, Entry<V>> for UntilStale {
 }
 
 /// An error of one's own out of one that several callers share.
-fn own(error: Arc<StoreError>) -> StoreError {
+pub(super) fn own(error: Arc<StoreError>) -> StoreError {
     Arc::try_unwrap(error).unwrap_or_else(|error| match &*error {
         StoreError::Unavailable(why) => StoreError::Unavailable(why.clone()),
         StoreError::Taken(what) => StoreError::Taken(what.clone()),

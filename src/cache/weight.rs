@@ -70,6 +70,8 @@ pub(super) struct Room {
     pub(super) users: u64,
     /// Ids by address.
     pub(super) ids: u64,
+    /// Ready answers.
+    pub(super) responses: u64,
     /// How many pairs of a session and its user may be kept ready to be answered with.
     pub(super) recognised: usize,
 }
@@ -80,9 +82,9 @@ const OF_A_PAIR: u64 = 2048;
 impl Room {
     pub(super) fn of(settings: &settings::Cache) -> Self {
         let all = if settings.memory { settings.memory_bytes } else { 0 };
-        let (pairs, sessions, ids) = (all / 4, all * 3 / 8, all / 8);
+        let (pairs, sessions, ids, responses) = (all / 4, all / 4, all / 8, all / 8);
         let recognised = usize::try_from(pairs / OF_A_PAIR).unwrap_or(usize::MAX);
-        Self { sessions, users: all - pairs - sessions - ids, ids, recognised }
+        Self { sessions, users: all - pairs - sessions - ids - responses, ids, responses, recognised }
     }
 }
 
@@ -168,10 +170,10 @@ mod tests {
     #[test]
     fn the_room_is_shared_out_whole_and_none_is_given_to_a_tier_that_is_off() {
         let settings = settings::Cache::default();
-        let Room { sessions, users, ids, recognised } = Room::of(&settings);
+        let Room { sessions, users, ids, responses, recognised } = Room::of(&settings);
         let pairs = u64::try_from(recognised).unwrap() * OF_A_PAIR;
-        assert!(settings.memory_bytes - (sessions + users + ids + pairs) < OF_A_PAIR);
+        assert!(settings.memory_bytes - (sessions + users + ids + responses + pairs) < OF_A_PAIR);
         let off = Room::of(&settings::Cache { memory: false, ..settings });
-        assert_eq!(off, Room { sessions: 0, users: 0, ids: 0, recognised: 0 });
+        assert_eq!(off, Room { sessions: 0, users: 0, ids: 0, responses: 0, recognised: 0 });
     }
 }

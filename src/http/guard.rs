@@ -1,5 +1,7 @@
 //! The limiter in front of the routes that strangers may use.
 
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+
 use super::Site;
 use super::error::{ApiError, Code};
 use super::extract::Client;
@@ -38,6 +40,15 @@ pub(super) async fn login(site: &Site, client: &Client, email: &EmailAddress) ->
 /// May this client make another call of the ordinary kind?
 pub(super) async fn call(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
     decide(site, vec![address(PolicyName::ApiAddress, client)]).await
+}
+
+/// Puts the limits into the headers of a ready answer.
+pub(super) fn tell(answer: &mut HeaderMap, limits: &LimitHeaders) {
+    for (name, value) in limits {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::from_str(value)) {
+            answer.insert(name, value);
+        }
+    }
 }
 
 fn mailbox(site: &Site, policy: PolicyName, email: &EmailAddress) -> Check {

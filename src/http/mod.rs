@@ -7,6 +7,7 @@
 //! people, and logs what must not be sent.
 
 pub mod api;
+mod cached;
 mod cookies;
 mod error;
 mod extract;

@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig, delete, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
 use super::api::{
-    admin_cache, admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session,
-    token,
+    admin_cache, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp, password, profile,
+    register, session, token, users,
 };
 use super::error::{ApiError, Code};
 use super::pages::{
@@ -34,12 +34,15 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/api/profile").route(put().to(profile::update)))
         .service(at("/api/sessions").route(get().to(session::list)).route(delete().to(session::end_others)))
         .service(at("/api/sessions/{id}").route(delete().to(session::end)))
+        .service(at("/api/users/list").route(get().to(users::list)))
+        .service(at("/api/users/{name}").route(get().to(users::show)))
         .service(at("/forward-auth").route(get().to(forward_auth::forward_auth)))
         // Admins, for programs
         .service(at("/api/admin/users").route(get().to(admin_users::list)).route(post().to(admin_users::invite)))
         .service(at("/api/admin/users/{id}").route(get().to(admin_users::show)))
         .service(at("/api/admin/users/{id}/sessions").route(delete().to(admin_users::end_sessions)))
         .service(at("/api/admin/users/{id}/{action}").route(post().to(admin_users::decide)))
+        .service(at("/api/admin/stats").route(get().to(admin_stats::show)))
         .service(at("/api/admin/mail").route(get().to(admin_mail::list)))
         .service(at("/api/admin/mail/stats").route(get().to(admin_mail::stats)))
         .service(at("/api/admin/mail/retry").route(post().to(admin_mail::retry_many)))

@@ -65,6 +65,13 @@ impl From<&User> for UserView {
     }
 }
 
+impl UserView {
+    /// The account as other people see it.
+    pub(super) fn without_phone(user: &User) -> Self {
+        Self { phone: None, ..user.into() }
+    }
+}
+
 /// An account as admins see it: with what its owner told them, and from where.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct AdminUserView {

@@ -7,6 +7,8 @@
 //! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
 //! | `session:{sha256 of the token}`, `session:id:{id}` | hash | a session | 300 s, never past its expiry |
+//! | `{resource}:{operation}:{parameters}:{viewer}` | string | an answer of the API, as the cache keeps it | its use's time |
+//! | `generation:{resource}` | string | what the answers of that resource must be marked with | until Redis loses it |
 //! | `gatepost:probe` | string | proof that the server takes writes | 1 s |
 //! | `gatepost:health` | string | what an examination has written and reads back | 10 s |
 //! | `gatepost:ping` | string | what `gatepost cache ping` has written | 10 s |
@@ -72,6 +74,19 @@ pub fn session(token: &Digest) -> String {
     format!("session:{}", token.hex())
 }
 
+/// What the names of generations begin with.
+pub const GENERATIONS: &str = "generation:";
+
+/// The generation of a resource's answers.
+pub fn generation(resource: &str) -> String {
+    format!("{GENERATIONS}{resource}")
+}
+
+/// An answer of the API. None of the parts may hold a colon, lest one answer is taken for another.
+pub fn response(resource: &str, operation: &str, parameters: &str, viewer: &str) -> String {
+    format!("{resource}:{operation}:{parameters}:{viewer}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +98,8 @@ mod tests {
         assert_eq!(user_email(&EmailAddress::parse("a@example.com").unwrap()), "user:email:a@example.com");
         assert_eq!(user_username("ann"), "user:username:ann");
         assert_eq!(user_phone("+15550100"), "user:phone:+15550100");
+        assert_eq!(generation("users"), "generation:users");
+        assert_eq!(response("users", "list", "limit=50", "admin"), "users:list:limit=50:admin");
         assert_eq!(rate("login_email", "ab12"), "rate:login_email:ab12");
         assert!(session(&Digest::of(b"token")).starts_with("session:3c469e9d6c5875d3"));
         assert_eq!(MAIL_LISTS.map(|list| list.starts_with("{mail}:")), [true; 4]);

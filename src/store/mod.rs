@@ -19,6 +19,7 @@ mod database;
 mod error;
 mod migrations;
 pub mod models;
+mod people;
 mod postgres_tls;
 mod steering;
 mod types;
@@ -29,6 +30,7 @@ pub use database::{Database, PoolState};
 pub(crate) use database::{bounded, read, transaction, update};
 pub use error::StoreError;
 pub use models::*;
+pub use people::{AccountStats, ChangedUser};
 pub use steering::{DeadFilter, MailCounts, MailFilter};
 
 /// The queries, compiled for Postgres.
@@ -54,6 +56,7 @@ pub mod postgres {
     pub mod refresh_tokens;
     pub mod schema;
     pub mod sessions;
+    pub mod statistics;
     pub mod suppressions;
     pub mod switches;
     pub mod users;
@@ -82,6 +85,7 @@ pub mod sqlite {
     pub mod refresh_tokens;
     pub mod schema;
     pub mod sessions;
+    pub mod statistics;
     pub mod suppressions;
     pub mod switches;
     pub mod users;

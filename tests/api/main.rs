@@ -40,3 +40,4 @@ mod session;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;
+mod users;

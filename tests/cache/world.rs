@@ -10,7 +10,7 @@ use gatepost::domain::{
 };
 use gatepost::redis::Redis;
 use gatepost::settings::{self, DatabaseUrl};
-use gatepost::store::{Database, NewUser, Session, User, postgres, sqlite};
+use gatepost::store::{Database, NewUser, ProfileChange, Session, User, postgres, sqlite};
 
 use crate::support::{self, Postgres, TestDatabase, eventually};
 
@@ -206,6 +206,16 @@ impl World {
     /// Bans in the database, and tells nobody.
     pub(crate) async fn ban(&self, user: &User) -> User {
         on!(&self.database, users::set_standing(user.id, UserStatus::Banned, user.role, self.clock.now())).unwrap()
+    }
+
+    /// Changes a profile in the database, and tells nobody.
+    pub(crate) async fn change(&self, user: &User, change: &ProfileChange) -> User {
+        on!(&self.database, users::update_profile(user.id, change, self.clock.now())).unwrap()
+    }
+
+    /// Notes a sign-in in the database, and tells nobody.
+    pub(crate) async fn note_sign_in(&self, user: &User) -> User {
+        on!(&self.database, users::record_sign_in(user.id, self.clock.now()))
     }
 
     pub(crate) async fn set_password_hash(&self, user: &User, hash: &str) {

@@ -151,6 +151,7 @@ macro_rules! on_both_databases {
 }
 
 mod outbox_admin;
+mod people;
 
 on_both_databases! {
     async fn migrations_run_once_and_are_then_current(database, pool, q) {

@@ -2,6 +2,7 @@
 
 pub mod admin_cache;
 pub mod admin_mail;
+pub mod admin_stats;
 pub mod admin_suppressions;
 pub mod admin_users;
 pub mod fields;
@@ -13,3 +14,4 @@ pub mod register;
 pub mod session;
 pub mod sign_in;
 pub mod token;
+pub mod users;

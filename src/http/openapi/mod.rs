@@ -20,8 +20,8 @@ use utoipa::OpenApi;
 
 use self::complete::Completion;
 use super::api::{
-    admin_cache, admin_mail, admin_suppressions, admin_users, magic_link, otp, password, profile, register, session,
-    token,
+    admin_cache, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp, password, profile,
+    register, session, token, users,
 };
 use super::error::{ApiError, Problem};
 use super::pages::dev_mail;
@@ -47,6 +47,7 @@ use super::{forward_auth, health, redis_health};
             sets the cookie `gatepost_session`, `token` gives an access token and a refresh token."),
         (name = "Session", description = "Who is signed in, and on which devices."),
         (name = "Profile", description = "The account that is signed in."),
+        (name = "Directory", description = "The people here, for those who are signed in."),
         (name = "Admin", description = "For accounts whose role is `admin`."),
         (name = "Operators", description = "For load balancers, monitoring and tools."),
         (name = "Development", description = "Only on a server that shows its mails instead of sending them."),
@@ -55,7 +56,7 @@ use super::{forward_auth, health, redis_health};
         otp::request, otp::verify, magic_link::request, magic_link::verify, register::register, password::login,
         token::refresh, session::validate, forward_auth::forward_auth, session::logout, session::list, session::end,
         session::end_others, session::me, profile::update, password::change, admin_users::list, admin_users::invite,
-        admin_users::end_sessions,
+        admin_users::end_sessions, users::list, users::show, admin_stats::show,
         admin_users::show, admin_users::decide, admin_mail::list, admin_mail::stats, admin_mail::retry_many,
         admin_mail::pause, admin_mail::resume, admin_mail::show, admin_mail::retry, admin_mail::bury,
         admin_suppressions::list, admin_suppressions::add, admin_suppressions::lift, health::live, health::ready, health::cache,

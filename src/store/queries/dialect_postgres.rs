@@ -7,6 +7,9 @@ use super::Conn;
 use crate::domain::{Instant, UserId};
 use crate::store::StoreError;
 
+/// The day, in UTC, of a row's `created_at`: `2026-01-31`.
+pub const CREATED_ON: &str = "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')";
+
 /// Makes transactions that take the lock named by `key` run one after the other. Held to the transaction's end.
 pub async fn lock(conn: &mut Conn, key: i64) -> Result<(), StoreError> {
     diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(key).execute(conn).await?;

@@ -6,6 +6,9 @@ use super::Conn;
 use crate::domain::{Instant, UserId};
 use crate::store::StoreError;
 
+/// The day, in UTC, of a row's `created_at`: `2026-01-31`.
+pub const CREATED_ON: &str = "substr(created_at, 1, 10)";
+
 /// Does nothing: a write transaction of `SQLite` excludes every other from its first statement on.
 #[allow(clippy::unused_async, reason = "the same signature on every backend")]
 pub async fn lock(_conn: &mut Conn, _key: i64) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::Conn;
 use super::schema::users;
 use crate::domain::{EmailAddress, Instant, Phone, Role, UserId, UserStatus, Username};
-use crate::store::{NewUser, ProfileChange, StoreError, User, UserFilter};
+use crate::store::{ChangedUser, NewUser, ProfileChange, StoreError, User, UserFilter};
 
 type Columns = (
     users::id,
@@ -55,6 +55,11 @@ diesel::define_sql_function! {
 /// The account with this id.
 pub async fn by_id(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
     Ok(users::table.find(id).select(COLUMNS).first(conn).await.optional()?)
+}
+
+/// The accounts with these ids, in no order; ids without one are passed over. One statement, so at most a thousand ids.
+pub async fn by_ids(conn: &mut Conn, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    Ok(users::table.filter(users::id.eq_any(ids.to_vec())).select(COLUMNS).load(conn).await?)
 }
 
 /// The account of this mailbox.
@@ -147,11 +152,16 @@ pub async fn set_standing(
     Ok(updated.optional()?)
 }
 
-/// Sets the password hash.
-pub async fn set_password_hash(conn: &mut Conn, id: UserId, hash: &str, now: Instant) -> Result<(), StoreError> {
+/// Sets the password hash; `None` when there is no such account.
+pub async fn set_password_hash(
+    conn: &mut Conn,
+    id: UserId,
+    hash: &str,
+    now: Instant,
+) -> Result<Option<User>, StoreError> {
     let fields = (users::password_hash.eq(hash), users::version.eq(users::version + 1), users::updated_at.eq(now));
-    diesel::update(users::table.find(id)).set(fields).execute(conn).await?;
-    Ok(())
+    let updated = diesel::update(users::table.find(id)).set(fields).returning(COLUMNS).get_result(conn).await;
+    Ok(updated.optional()?)
 }
 
 /// Notes that the person signed in.
@@ -200,17 +210,42 @@ pub async fn list(conn: &mut Conn, filter: &UserFilter, limit: i64) -> Result<Ve
     Ok(query.load(conn).await?)
 }
 
-/// The accounts that have been made or have changed from `since` on, the earliest change first, at most `limit`: id,
-/// address, version, and when. `after` is the change and id of the last one of the page before.
+/// The accounts that have been made or have changed from `since` on, the earliest change first, at most `limit`, with what
+/// they are found by. `after` is the change and id of the last one of the page before.
 pub async fn changed_since(
     conn: &mut Conn,
     since: Instant,
     after: Option<(Instant, UserId)>,
     limit: i64,
-) -> Result<Vec<(UserId, String, i64, Instant)>, StoreError> {
+) -> Result<Vec<ChangedUser>, StoreError> {
     let mut query = users::table
         .filter(users::updated_at.ge(since))
-        .select((users::id, users::email, users::version, users::updated_at))
+        .select((users::id, users::email, users::username, users::phone, users::version, users::updated_at))
+        .order((users::updated_at, users::id))
+        .limit(limit)
+        .into_boxed();
+    if let Some((changed, id)) = after {
+        query = query.filter(users::updated_at.gt(changed).or(users::updated_at.eq(changed).and(users::id.gt(id))));
+    }
+    Ok(query.load(conn).await?)
+}
+
+/// As [`changed_since`], but without the accounts whose last change was a sign-in, unless they are new themselves: the
+/// accounts of which somebody else may see a difference. Their ids, versions and changes.
+pub async fn shown_changed_since(
+    conn: &mut Conn,
+    since: Instant,
+    after: Option<(Instant, UserId)>,
+    limit: i64,
+) -> Result<Vec<(UserId, i64, Instant)>, StoreError> {
+    let more_than_a_sign_in = users::last_sign_in_at
+        .is_null()
+        .or(users::last_sign_in_at.assume_not_null().ne(users::updated_at))
+        .or(users::created_at.ge(since));
+    let mut query = users::table
+        .filter(users::updated_at.ge(since))
+        .filter(more_than_a_sign_in)
+        .select((users::id, users::version, users::updated_at))
         .order((users::updated_at, users::id))
         .limit(limit)
         .into_boxed();
