@@ -47,7 +47,9 @@ pub(crate) async fn fill(database: &TestDatabase, first: usize, end: usize) {
             client.execute(statement, &[&number(first), &number(last)]).await.expect("rows");
         }
     }
-    client.batch_execute("VACUUM ANALYZE users; VACUUM ANALYZE sessions").await.expect("statistics");
+    for statement in ["VACUUM ANALYZE users", "VACUUM ANALYZE sessions"] {
+        client.batch_execute(statement).await.expect("statistics");
+    }
 }
 
 /// The token of session `number`.
