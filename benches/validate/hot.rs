@@ -12,8 +12,6 @@ use crate::{seed, subject};
 
 /// Sessions that are asked for all the time.
 pub(crate) const HOT: usize = 1_000;
-/// Connections of the load.
-pub(crate) const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 /// What the web server sets itself, or would set.
 const ITS_OWN: [&str; 4] = ["content-length", "content-type", "date", "connection"];
 
@@ -29,7 +27,7 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
     seed::write_access_tokens(&file, Aim::numbers(HOT, sessions));
     let mut load = Load::start();
     let side = |server, carrier| Side { server, aim: Aim::new(carrier, HOT, sessions) };
-    for connections in CONNECTIONS {
+    for &connections in connections(options) {
         let sides = [
             side(&plain, Carrier::Cookie),
             side(&product, Carrier::Cookie),
@@ -45,6 +43,11 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
         report.add(rounds::throughput(&name, &found[4], &found[0]));
         report.add(rounds::cpu(&name, &found[4], &found[0]));
     }
+}
+
+/// Connections of the load.
+pub(crate) fn connections(options: &Options) -> &'static [usize] {
+    if options.quick { &[1, 64] } else { &[1, 16, 64, 256] }
 }
 
 /// A place with so many sessions.
