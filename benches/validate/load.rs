@@ -12,6 +12,9 @@ use crate::aim::Aim;
 use crate::frame::{Role, Samples, answer, cpu_of, cpu_own, peak_memory_kib_of, serve};
 use crate::wire::Connection;
 
+/// The first of the sessions, each of which is asked for once before the warm-up: others have been measured meanwhile.
+const WARMED: usize = 1_000;
+
 /// What is to be sent, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
@@ -67,6 +70,9 @@ async fn fire(order: &Order) -> Round {
     let mut connections = Vec::new();
     for _ in 0..order.connections {
         connections.push(Connection::open(order.address).await);
+    }
+    for request in requests.iter().take(WARMED) {
+        connections[0].ask(request).await;
     }
     let start = Instant::now() + order.warm_up;
     let end = start + order.measured;
