@@ -24,6 +24,7 @@ mod rounds;
 mod seed;
 mod servers;
 mod subject;
+mod tiers;
 mod wire;
 mod zipf;
 mod zipf_load;
@@ -72,6 +73,9 @@ async fn measure(options: &Options) -> Report {
     let mut servers = Servers::start().await;
     if options.wants("hot") {
         hot::run(&mut servers, options, &mut report).await;
+    }
+    if options.wants("tiers") {
+        tiers::run(&mut servers, options, &mut report).await;
     }
     if options.wants("growth") {
         growth::run(&mut servers, options, &mut report).await;

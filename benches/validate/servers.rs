@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::place::Place;
+use crate::place::{Place, Tiers};
 use crate::support::{PrivatePostgres, Redis, TestDatabase};
 
 /// What the test support switches off to save time, and what counts statements.
@@ -41,7 +41,8 @@ impl Servers {
         self.redis.flush().await;
         let database = self.postgres.database().await;
         let data_dir = self.files.path().join("data");
-        (Place { database: database.url.clone(), redis: self.redis.url(), data_dir }, database)
+        let place = Place { database: database.url.clone(), redis: self.redis.url(), data_dir, tiers: Tiers::ALL };
+        (place, database)
     }
 
     /// A file of the run's own.
