@@ -8,7 +8,16 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The most memory that this process has had in use, in KiB (`VmHWM`).
 pub(crate) fn peak_memory_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_memory_in("/proc/self/status")
+}
+
+/// The same of another process.
+pub(crate) fn peak_memory_kib_of(process: u32) -> u64 {
+    peak_memory_in(&format!("/proc/{process}/status"))
+}
+
+fn peak_memory_in(path: &str) -> u64 {
+    let status = fs::read_to_string(path).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or(0)
 }
@@ -25,7 +34,7 @@ pub(crate) fn cpu_of_thread() -> u64 {
 }
 
 /// The processor time that a process has used, in seconds.
-fn cpu_of(process: u32) -> f64 {
+pub(crate) fn cpu_of(process: u32) -> f64 {
     stat(&format!("/proc/{process}/stat")).map_or(0.0, |(_, cpu)| cpu)
 }
 

@@ -9,7 +9,7 @@
 //!
 //! A role reads requests from standard input, a JSON value a line, and answers each with one; it ends when the input does, so
 //! it outlives the bench in no case.
-#![allow(dead_code, reason = "each benchmark includes all of this and uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each benchmark includes all of this and uses a part of it")]
 
 mod figures;
 mod machine;
@@ -17,7 +17,9 @@ mod role;
 mod samples;
 
 pub(crate) use figures::{Figure, Report};
-pub(crate) use machine::{cpu_of_thread, cpu_of_tree, cpu_own, peak_memory_kib, unix_nanos};
+pub(crate) use machine::{
+    cpu_of, cpu_of_thread, cpu_of_tree, cpu_own, peak_memory_kib, peak_memory_kib_of, unix_nanos,
+};
 pub(crate) use role::{Role, answer, serve};
 pub(crate) use samples::Samples;
 

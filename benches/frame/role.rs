@@ -41,6 +41,11 @@ impl Role {
         Self { name: name.to_owned(), child, requests, answers }
     }
 
+    /// The process that plays it.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&mut self, request: &Value, patience: Duration) -> Value {
         self.tell(request);

@@ -1,0 +1,74 @@
+//! Sessions that are in the process's memory, shown in three ways, beside a handler that answers the same bytes.
+
+use crate::aim::{self, Aim, Carrier};
+use crate::bare::{self, Constant};
+use crate::frame::{Options, Report};
+use crate::load::Load;
+use crate::place::Place;
+use crate::rounds::{self, Server, Side, by_turns};
+use crate::servers::Servers;
+use crate::wire::Connection;
+use crate::{seed, subject};
+
+/// Sessions that are asked for all the time: so few that each is asked for again before the process's memory lets go of it,
+/// over one connection and on a busy machine too.
+pub(crate) const HOT: usize = 100;
+/// What the web server sets itself, or would set.
+const ITS_OWN: [&str; 4] = ["content-length", "content-type", "date", "connection"];
+
+pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut Report) {
+    let sessions = if options.quick { 50_000 } else { 100_000 };
+    eprintln!("hot: {HOT} of {sessions} sessions, asked for all the time");
+    let place = seeded(servers, sessions).await;
+    let product = subject::start(&place, options.verbose);
+    let specimen = specimen(&product).await;
+    let plain = bare::start(&Constant { headers: Vec::new(), ..specimen.clone() }, options.verbose);
+    let with_headers = bare::start(&specimen, options.verbose);
+    let file = servers.file("access-tokens");
+    seed::write_access_tokens(&file, Aim::numbers(HOT, sessions));
+    let mut load = Load::start();
+    let side = |server, carrier| Side { server, aim: Aim::new(carrier, HOT, sessions) };
+    for &connections in connections(options) {
+        let sides = [
+            side(&plain, Carrier::Cookie),
+            side(&product, Carrier::Cookie),
+            side(&product, Carrier::Bearer),
+            side(&product, Carrier::Jwt(file.clone())),
+            side(&with_headers, Carrier::Cookie),
+        ];
+        let found = by_turns(&mut load, &sides, connections, options);
+        for (carrier, rounds) in ["cookie", "bearer", "jwt"].iter().zip(&found[1..]) {
+            rounds::tell_hot(&format!("hot_{carrier}_c{connections}"), rounds, &found[0], report);
+        }
+        let name = format!("bare_with_headers_c{connections}");
+        report.add(rounds::throughput(&name, &found[4], &found[0]));
+        report.add(rounds::cpu(&name, &found[4], &found[0]));
+    }
+}
+
+/// Connections of the load.
+pub(crate) fn connections(options: &Options) -> &'static [usize] {
+    if options.quick { &[1, 64] } else { &[1, 16, 64, 256] }
+}
+
+/// A place with so many sessions.
+pub(crate) async fn seeded(servers: &Servers, sessions: usize) -> Place {
+    let (place, database) = servers.place().await;
+    seed::migrate(&place).await;
+    seed::fill(&database, 0, sessions).await;
+    servers.settle().await;
+    place
+}
+
+/// What the product answers.
+pub(crate) async fn specimen(product: &Server) -> Constant {
+    let mut connection = Connection::open(product.address).await;
+    let reply = connection.ask(&aim::by_bearer(&seed::token(1))).await;
+    let body = String::from_utf8_lossy(reply.body).into_owned();
+    assert!(reply.status == 200 && body.contains(&seed::email(1)), "{} {body}", reply.status);
+    let head = String::from_utf8_lossy(reply.head).into_owned();
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = lines.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+    let headers = headers.filter(|(name, _)| !ITS_OWN.contains(&name.as_str())).collect();
+    Constant { body, headers, redis: None }
+}
