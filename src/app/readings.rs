@@ -91,7 +91,7 @@ fn cache_readings(cache: &Cache) -> Vec<Reading> {
     let stats = cache.stats();
     let mut readings =
         vec![Reading::counter("gatepost_cache_errors_total", "Cache operations that failed.", stats.errors)];
-    for (name, kind) in [("users", &stats.users), ("sessions", &stats.sessions)] {
+    for (name, kind) in [("users", &stats.users), ("sessions", &stats.sessions), ("answers", &stats.answers)] {
         readings.extend(tier_readings(kind).map(|reading| reading.of("cache", name)));
         readings.extend(kind_readings(kind).map(|reading| reading.of("cache", name)));
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Cache;
 use super::background::EVERYTHING;
+use super::{Cache, Resource};
 use crate::redis::{Redis, RedisError, cmd, keys};
 use crate::settings;
 use crate::store::{Session, User};
@@ -26,17 +26,19 @@ const STEP: usize = 1000;
 pub enum Scope {
     /// Everything.
     All,
-    /// Users and the ids behind their addresses.
+    /// Users, the ids behind their names, and the answers of the directory.
     Users,
     /// Sessions.
     Sessions,
+    /// The answers that tell figures.
+    Stats,
     /// Keys that begin so: `user:…` or `session:…`.
     Keys(String),
 }
 
 /// A text that names nothing in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("use all, users, sessions, or the beginning of a key, which is user:… or session:…")]
+#[error("use all, users, sessions, stats, or the beginning of a key, which is user:… or session:…")]
 pub struct ScopeError;
 
 /// What forgetting on purpose has done.
@@ -69,6 +71,7 @@ impl FromStr for Scope {
             "all" => Ok(Self::All),
             "users" | "user:" => Ok(Self::Users),
             "sessions" | "session:" => Ok(Self::Sessions),
+            "stats" => Ok(Self::Stats),
             text if is_of_cache(text) => Ok(Self::Keys(text.to_owned())),
             _ => Err(ScopeError),
         }
@@ -81,6 +84,7 @@ impl std::fmt::Display for Scope {
             Self::All => "all",
             Self::Users => "users",
             Self::Sessions => "sessions",
+            Self::Stats => "stats",
             Self::Keys(prefix) => prefix,
         })
     }
@@ -94,7 +98,20 @@ impl Scope {
             Self::All => KINDS.map(|kind| format!("{kind}*")).into(),
             Self::Users => vec![format!("{users}*")],
             Self::Sessions => vec![format!("{sessions}*")],
+            Self::Stats => Vec::new(),
             Self::Keys(prefix) => vec![format!("{}*", literally(prefix))],
+        }
+    }
+}
+
+impl Scope {
+    /// The beginning of the keys of the ready answers in it.
+    fn answers(&self) -> Option<&'static str> {
+        match self {
+            Self::All => Some(""),
+            Self::Users => Some(Resource::Users.name()),
+            Self::Stats => Some(Resource::Stats.name()),
+            Self::Sessions | Self::Keys(_) => None,
         }
     }
 }
@@ -123,6 +140,10 @@ impl Cache {
     /// Forgets what is in `scope`, in Redis and on every instance. In process, all is forgotten whatever the scope.
     /// Walks through the keys of Redis, in steps that nobody waits for. Never fails: see [`Swept::everywhere`].
     pub async fn sweep(&self, scope: &Scope) -> Swept {
+        let answers = match scope.answers() {
+            Some(prefix) => self.invalidate_prefix(prefix).await.shared,
+            None => true,
+        };
         let swept = match self.0.shared.channel() {
             None => Swept { removed: 0, everywhere: true },
             Some(redis) => match remove(redis, scope).await {
@@ -135,7 +156,7 @@ impl Cache {
             },
         };
         self.forget_everything_here();
-        swept
+        Swept { everywhere: swept.everywhere && answers, ..swept }
     }
 
     /// Forgets everything about an account, and these sessions of it, in Redis and on every instance; gives by how many
@@ -232,6 +253,7 @@ mod tests {
             (" users ", Scope::Users),
             ("user:", Scope::Users),
             ("sessions", Scope::Sessions),
+            ("stats", Scope::Stats),
             ("user:email:ann@", Scope::Keys("user:email:ann@".to_owned())),
             ("session:id:0", Scope::Keys("session:id:0".to_owned())),
         ] {

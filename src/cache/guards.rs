@@ -54,6 +54,11 @@ impl Stamp {
         self.until
     }
 
+    /// Whether every guard that was raised since the load began still stands. It does not when the process stood still.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.began.at.elapsed() < GUARD_TTL
+    }
+
     /// When the last fifth of the entry's life begins: if it is read after that, it is loaded anew ahead of its end.
     pub(super) fn renew_at(&self) -> Monotonic {
         self.began.at + self.until.saturating_duration_since(self.began.at) * 4 / 5

@@ -173,7 +173,8 @@ impl Cache {
         users.discarded += ids.discarded;
         let users = users.taking(cache.users.len() + cache.ids.len(), cache.users.weight() + cache.ids.weight());
         let sessions = sessions.taking(cache.sessions.len(), cache.sessions.weight());
-        CacheStats::new(cache.shared.available(), size, upkeep_errors, users, sessions)
+        let answers = cache.responses.stats();
+        CacheStats::new(cache.shared.available(), size, upkeep_errors, users, sessions, answers)
     }
 
     /// Forgets in every tier and on every instance.

@@ -182,6 +182,11 @@ impl Responses {
     pub(super) fn len(&self) -> u64 {
         self.entries.entry_count()
     }
+
+    /// What has been counted since the start of this instance.
+    pub(super) fn stats(&self) -> KindStats {
+        self.counts.read().taking(self.len(), self.entries.weighted_size())
+    }
 }
 
 impl Cache {
@@ -268,11 +273,6 @@ impl Cache {
         let reached: Vec<Resource> = Resource::ALL.into_iter().filter(|resource| resource.has(prefix)).collect();
         let shared = reached.is_empty() || self.raise(&reached).await;
         Invalidated { resources: reached.into_iter().map(Resource::name).collect(), shared }
-    }
-
-    /// What has been counted of ready answers since the start of this instance.
-    pub fn response_stats(&self) -> KindStats {
-        self.0.responses.counts.read()
     }
 }
 

@@ -100,6 +100,8 @@ pub struct CacheStats {
     pub users: KindStats,
     /// Sessions.
     pub sessions: KindStats,
+    /// Ready answers of the API. Not in the sums above: what they save is more than one read.
+    pub answers: KindStats,
 }
 
 /// How one of the caches has done.
@@ -164,6 +166,7 @@ impl CacheStats {
         upkeep_errors: u64,
         users: KindStats,
         sessions: KindStats,
+        answers: KindStats,
     ) -> Self {
         let sum = |of: fn(&KindStats) -> u64| of(&users) + of(&sessions);
         let (hits, misses) = (sum(KindStats::hits), sum(|kind| kind.loads));
@@ -180,6 +183,7 @@ impl CacheStats {
             memory_cache_size,
             users,
             sessions,
+            answers,
         }
     }
 }
@@ -242,7 +246,7 @@ mod tests {
         sessions.redis_hits.add(2);
         let _ = sessions.loaded(Duration::from_micros(30), Ok::<_, ()>(()));
         let _ = sessions.loaded(Duration::from_micros(10), Err::<(), _>(()));
-        let stats = CacheStats::new(Some(false), 3, 1, users.read(), sessions.read());
+        let stats = CacheStats::new(Some(false), 3, 1, users.read(), sessions.read(), KindStats::default());
         assert_eq!((stats.hits, stats.misses, stats.errors, stats.sessions.average_load_micros), (3, 2, 2, 20));
         assert_eq!((stats.backend, stats.redis_available), ("redis", false));
         assert_eq!(serde_json::to_value(&stats).unwrap()["hit_rate_percent"], 60.0);
@@ -251,7 +255,7 @@ mod tests {
     #[test]
     fn the_line_in_the_log_is_about_what_happened_since_the_last_one() {
         let (users, sessions) = (Counts::default(), Counts::default());
-        let stats = || CacheStats::new(None, 3, 0, users.read(), sessions.read().taking(3, 4096));
+        let stats = || CacheStats::new(None, 3, 0, users.read(), sessions.read().taking(3, 4096), KindStats::default());
         sessions.memory_hits.add(1000);
         let before = stats();
         assert_eq!(stats().line_since(&before), None, "nobody has asked since");

@@ -113,7 +113,8 @@ impl<V: Weigh + Clone + Send + Sync + 'static> Tier<V> {
             };
             let entry = self.entries.try_get_with_by_ref(key, loading).await.map_err(own)?;
             // Who joins a load that was under way is handed what it read, perhaps long before: not good enough then.
-            if guards.of(key).admits(&entry.stamp) && entry.stamp.until() > arrived {
+            let is_fresh = entry.stamp.until() > arrived && entry.stamp.is_guarded();
+            if guards.of(key).admits(&entry.stamp) && is_fresh {
                 if let Some(counts) = counts {
                     let counter = if loaded.into_inner() { &counts.memory_misses } else { &counts.memory_hits };
                     counter.one();
@@ -184,7 +185,11 @@ impl<V: Weigh + Clone + Send + Sync + 'static> Tier<V> {
     async fn remove_if_stale(&self, key: &str, guards: &Guards, arrived: Monotonic) {
         let guard = guards.of(key);
         let decide = |entry: Option<moka::Entry<String, Entry<V>>>| match entry {
-            Some(entry) if !guard.admits(&entry.value().stamp) || entry.value().stamp.until() <= arrived => {
+            Some(entry)
+                if !guard.admits(&entry.value().stamp)
+                    || entry.value().stamp.until() <= arrived
+                    || !entry.value().stamp.is_guarded() =>
+            {
                 ready(Op::Remove)
             }
             _ => ready(Op::Nop),

@@ -93,7 +93,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cache::tier::{Entry, Guards, Tier};
+    use crate::cache::guards::Guards;
+    use crate::cache::tier::{Entry, Tier};
     use crate::domain::{Clock, Digest, Entropy, SessionId};
 
     const ENTRIES: u64 = 20_000;

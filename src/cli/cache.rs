@@ -22,7 +22,7 @@ pub(super) enum CacheCommand {
     },
     /// Has every server forget something; what is asked for next is read from the database
     Invalidate {
-        /// all, users, sessions, the beginning of a key, or an account's address
+        /// all, users, sessions, stats, the beginning of a key, or an account's address
         #[arg(value_name = "PREFIX|ADDRESS")]
         what: String,
     },
@@ -61,7 +61,7 @@ async fn stats(cli: &Cli) -> Result<(), Failure> {
     say(row(
         ["", "in process", "by Redis", "by database", "each \u{b5}s", "forgotten", "entries", "KiB"].map(str::to_owned)
     ))?;
-    for name in ["sessions", "users"] {
+    for name in ["sessions", "users", "answers"] {
         let kind = &stats[name];
         let kib = kind["weight_bytes"].as_u64().unwrap_or(0) / 1024;
         say(row([

@@ -11,6 +11,7 @@
 local version, repair = tonumber(ARGV[1]), ARGV[3] == ''
 local stored = version_of(KEYS[1])
 local keep = stored and (stored > version or (repair and stored == version))
-if not keep then put(KEYS[1], ARGV[2], { unpack(ARGV, 4) }) end
+-- First, because it works in a Redis that has no memory left for the tombstone as well. Nobody acts on it before the end.
 if not repair then redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' ' .. KEYS[1]) end
+if not keep then put(KEYS[1], ARGV[2], { unpack(ARGV, 4) }) end
 return keep and 0 or 1

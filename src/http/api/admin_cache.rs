@@ -70,7 +70,7 @@ struct RedisTier {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[schema(example = json!({ "prefix": "sessions" }))]
 pub struct Invalidation {
-    /// `all`, `users`, `sessions`, or the beginning of a key: `user:…` or `session:…`.
+    /// `all`, `users`, `sessions`, `stats`, or the beginning of a key: `user:…` or `session:…`.
     #[schema(required = true, value_type = String)]
     pub prefix: Option<String>,
 }
@@ -100,7 +100,7 @@ impl CacheFigures {
                 memory: MemoryTier {
                     enabled: settings.memory,
                     entries: stats.memory_cache_size,
-                    weight_bytes: stats.users.weight_bytes + stats.sessions.weight_bytes,
+                    weight_bytes: stats.users.weight_bytes + stats.sessions.weight_bytes + stats.answers.weight_bytes,
                     max_bytes: settings.memory_bytes,
                 },
                 redis: RedisTier {
@@ -125,7 +125,7 @@ fn scope(prefix: Option<&str>) -> Result<Scope, ApiError> {
     let text = fields.required("prefix", prefix);
     let parsed = text.map(|text| text.parse::<Scope>());
     if let Some(Err(ScopeError)) = parsed {
-        let known = "Use all, users, sessions, or the beginning of a key: user:… or session:….";
+        let known = "Use all, users, sessions, stats, or the beginning of a key: user:… or session:….";
         fields.wrong("prefix", "unknown_prefix", known);
     }
     fields.finish()?;

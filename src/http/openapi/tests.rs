@@ -209,7 +209,8 @@ fn the_cache_schema_has_the_fields_of_the_cache() {
         discarded: 0,
         memory_cache_size: 0,
         users: kind.clone(),
-        sessions: kind,
+        sessions: kind.clone(),
+        answers: kind,
     };
     let schemas = &document()["components"]["schemas"];
     let value = json!(stats);

@@ -163,11 +163,13 @@ impl PartialSchema for CacheStats {
             .property("hit_rate_percent", rate)
             .property("users", Ref::from_schema_name("KindStats"))
             .property("sessions", Ref::from_schema_name("KindStats"))
+            .property("answers", Ref::from_schema_name("KindStats"))
             .required("backend")
             .required("redis_available")
             .required("hit_rate_percent")
             .required("users")
             .required("sessions")
+            .required("answers")
             .into()
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn section(site: &Site) -> Value {
         })
     };
     json!({
-        "kinds": [kind("Sessions", &stats.sessions), kind("Users", &stats.users)],
+        "kinds": [kind("Sessions", &stats.sessions), kind("Users", &stats.users), kind("Answers", &stats.answers)],
         "rate": stats.hit_rate_percent,
         "reads": stats.hits + stats.misses,
         "errors": stats.errors,
