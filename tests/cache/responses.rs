@@ -58,7 +58,7 @@ async fn a_hundred_who_ask_cost_one_answer_for_all_instances() {
     for answer in made {
         assert_eq!(answer.await.unwrap(), 1);
     }
-    assert_eq!((here.response_stats().loads, here.response_stats().memory.hits), (1, 99));
+    assert_eq!((here.stats().answers.loads, here.stats().answers.memory.hits), (1, 99));
     let left: i64 = world.redis.ask(&["PTTL", "users:list:limit=50:user"]).await;
     assert!((90_000..=180_000).contains(&left), "lives for {left} ms");
     // Another that has looked already: a first look would drop everything.
@@ -80,7 +80,7 @@ async fn what_one_instance_has_made_another_takes_from_redis() {
     let kitchen = Kitchen::default();
     let (here, there) = (world.quiet_instance().await, world.quiet_instance().await);
     assert_eq!((kitchen.asked(&here).await, kitchen.asked(&there).await), (1, 1));
-    assert_eq!(there.response_stats().redis.hits, 1);
+    assert_eq!(there.stats().answers.redis.hits, 1);
     let other = ResponseKey::new(Resource::Users, "list", &[("limit", "50")], "admin");
     assert_eq!(kitchen.serve(&there, &other).await.body, b"2", "another viewer gets an answer of his own");
 }
@@ -222,7 +222,7 @@ async fn an_answer_that_cannot_be_read_is_made_anew() {
         world.redis.ask::<redis::Value>(&command).await;
         let made = kitchen.made();
         assert_eq!(kitchen.asked(&cache).await, made + 1, "{command:?}");
-        assert_eq!(cache.response_stats().discarded, 1, "{command:?}");
+        assert_eq!(cache.stats().answers.discarded, 1, "{command:?}");
     }
 }
 

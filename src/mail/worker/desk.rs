@@ -31,8 +31,9 @@ pub(super) struct Desk {
     filled: Notify,
     /// Something urgent was put down.
     urgent: Notify,
-    /// There may be room again.
-    room: Notify,
+    /// There is room again for urgent mails, and for others. Told apart, because one lane mostly has room, and to wake the
+    /// fetcher of the other for every mail that leaves would cost more than the mail.
+    room: [Notify; 2],
     /// Nothing is held any more.
     idle: Notify,
 }
@@ -53,7 +54,7 @@ impl Desk {
             state: Mutex::new(state),
             filled: Notify::new(),
             urgent: Notify::new(),
-            room: Notify::new(),
+            room: [Notify::new(), Notify::new()],
             idle: Notify::new(),
         }
     }
@@ -61,7 +62,7 @@ impl Desk {
     /// Waits until a lane has room for more mails; how many.
     pub(super) async fn room(&self, lane: Lane) -> usize {
         loop {
-            let mut room = std::pin::pin!(self.room.notified());
+            let mut room = std::pin::pin!(self.room[lane as usize].notified());
             // From here on no mail leaves unnoticed.
             room.as_mut().enable();
             let room_now = self.state().room(lane, Monotonic::now());
@@ -171,8 +172,10 @@ impl Desk {
 
     fn tell_of_room(&self, state: &mut State) {
         let now = Monotonic::now();
-        if state.room(Lane::Urgent, now) > 0 || state.room(Lane::Others, now) > 0 {
-            self.room.notify_waiters();
+        for lane in [Lane::Urgent, Lane::Others] {
+            if state.room(lane, now) > 0 {
+                self.room[lane as usize].notify_waiters();
+            }
         }
     }
 
@@ -183,14 +186,14 @@ impl Desk {
 }
 
 impl State {
-    /// None until a quarter of what may lie here is gone, so that claims are not made one by one.
+    /// None until half of what may lie here is gone, so that claims are large.
     fn room(&mut self, lane: Lane, now: Monotonic) -> usize {
         let most = self.pace.most_waiting(now);
         let waiting = match lane {
             Lane::Urgent => self.waiting[0].len(),
             Lane::Others => self.waiting[1..].iter().map(VecDeque::len).sum(),
         };
-        if waiting * 4 > most * 3 { 0 } else { (most - waiting).min(MOST_HELD.saturating_sub(self.held)) }
+        if waiting * 2 > most { 0 } else { (most - waiting).min(MOST_HELD.saturating_sub(self.held)) }
     }
 }
 

@@ -18,8 +18,8 @@ use crate::store::{Database, Mail, MailEnd, StoreError, Suppression, update};
 /// Mails settled in one statement.
 const MOST: usize = 512;
 /// While many mails are held, ends that are fewer than this wait a moment for others.
-const FEW: usize = 128;
-const LINGER: Duration = Duration::from_millis(8);
+const FEW: usize = 256;
+const LINGER: Duration = Duration::from_millis(12);
 /// The waits between attempts to tell the database.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
