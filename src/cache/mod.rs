@@ -29,7 +29,7 @@
 //!   replaces what is out of date in Redis and in memory; entries that came from Redis end with these two seconds;
 //! - after an outage, when Redis may have come back with old data, it is not read before the next look.
 //!
-//! Ready answers live for minutes, and are invalidated in another way: [`response`] tells of it.
+//! Ready answers live for minutes, and are invalidated in another way: `response.rs` tells of it.
 //!
 //! Everything in Redis may be lost at any time. No call waits for Redis longer than its response timeout allows, and not at
 //! all while the breaker is open. Errors of Redis are counted and never reach the caller. There are no secrets in it:

@@ -191,7 +191,7 @@ impl Responses {
 
 impl Cache {
     /// The answer under `key`, at most `ttl` old; made by `load`, as JSON of what that gives, where there is none. See
-    /// [the module](self) for what else bounds its age. Fails only as `load` does.
+    /// the module for what else bounds its age. Fails only as `load` does.
     pub async fn response<T, F>(
         &self,
         key: &ResponseKey,

@@ -129,7 +129,7 @@ mod tests {
         let mut began = guards.begin();
         began.at += Duration::from_hours(1);
         for number in 0..entries {
-            let key = format!("session:{:064x}", number);
+            let key = format!("session:{number:064x}");
             tier.put(key, Entry::new(Some(session(&clock, &entropy, "Firefox on Linux")), 1, began)).await;
             if number % 256 == 0 {
                 tier.sweep().await;
@@ -147,7 +147,7 @@ mod tests {
         let grown = resident() - before;
         assert_eq!(tier.len(), ENTRIES);
         let (each, weight) = (grown / ENTRIES, tier.weight() / ENTRIES);
-        println!("a session in process: {each} bytes, weighed as {weight}");
+        eprintln!("a session in process: {each} bytes, weighed as {weight}");
         assert!(each * 3 / 4 <= weight && weight <= each * 3 / 2, "{each} bytes are weighed as {weight}");
     }
 

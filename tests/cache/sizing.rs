@@ -84,12 +84,12 @@ async fn measure(count: u32) -> [u64; 4] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_users_and_sessions_take_no_more_of_redis_than_the_manual_says() {
     let sizes = std::env::var("GATEPOST_TEST_SIZES").unwrap_or_else(|_| "1000".to_owned());
-    println!("entries  user: of all  of one key  session: of all  of one key   seconds");
+    eprintln!("entries  user: of all  of one key  session: of all  of one key   seconds");
     for size in sizes.split(',') {
         let begun = Instant::now();
         let [users, user, sessions, session] = measure(size.trim().parse().unwrap()).await;
         let took = begun.elapsed().as_secs();
-        println!("{size:>7}  {users:>12}  {user:>10}  {sessions:>15}  {session:>10}  {took:>8}");
+        eprintln!("{size:>7}  {users:>12}  {user:>10}  {sessions:>15}  {session:>10}  {took:>8}");
         assert!(users <= 1024 && sessions <= 1280, "more than docs/cache.md says");
     }
 }

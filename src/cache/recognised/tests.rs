@@ -144,8 +144,8 @@ impl Model {
             }
             Step::Look => {
                 let least = [self.sides[0].forgotten, self.sides[1].forgotten];
-                let (last, raised) = (self.holds.len().checked_sub(1), guards.raised());
-                self.readers.extend(last.map(|hold| Reader { hold, raised, least }));
+                let (newest, raised) = (self.holds.len().checked_sub(1), guards.raised());
+                self.readers.extend(newest.map(|hold| Reader { hold, raised, least }));
             }
             Step::Decide if !self.readers.is_empty() => {
                 let reader = self.readers.remove(0);
