@@ -70,7 +70,8 @@ async fn an_idle_worker_stops_at_once_and_says_goodbye(rig: Rig) {
     assert_eq!(rig.sink.open_connections(), 1, "kept for the next mail");
     let begun = Instant::now();
     worker.shutdown(SOON).await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // A pop that blocks is let end, which takes a second or two, and on a busy machine longer; not as long as there is time.
+    assert!(begun.elapsed() < SOON * 4 / 5, "{:?}", begun.elapsed());
     crate::support::eventually("the connection to be closed", SOON, async || {
         (rig.sink.open_connections() == 0).then_some(())
     })
