@@ -147,7 +147,7 @@ impl Cache {
         let responses = &self.0.responses;
         responses.counts.invalidations.add(resources.len() as u64);
         responses.raise_here(resources);
-        let Some(redis) = self.0.shared.redis() else { return true };
+        let Some(redis) = self.0.shared.channel() else { return true };
         let mut commands = pipe();
         for resource in resources {
             let key = keys::generation(resource.name());

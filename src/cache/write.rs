@@ -68,7 +68,7 @@ impl Cache {
         self.0.user_counts.invalidations.one();
         self.0.id_counts.invalidations.add((names.len() + gone.len()) as u64);
         let is_fresh = self.0.clock.now() - user.updated_at <= clock::span(FILL_WITHIN);
-        if self.0.shared.redis().is_some() {
+        if self.0.shared.channel().is_some() {
             let (id, shared, counts) = (user.id.to_string(), &self.0.shared, &self.0.id_counts);
             let value = if is_fresh { stored(user) } else { None };
             let leading = join_all(names.iter().map(|key| shared.write_mapping(key, &id, counts)));
@@ -101,7 +101,10 @@ impl Shared {
 
     /// Lets a name lead to `id`, and tells the other instances, which may hold that it leads nowhere.
     async fn write_mapping(&self, key: &str, id: &str, counts: &Counts) {
-        let Some(redis) = self.redis() else { return };
+        let Some(redis) = self.redis() else {
+            self.forget(&mapping(key.to_owned()), false, counts).await;
+            return;
+        };
         let mut commands = pipe();
         commands.cmd("SET").arg(key).arg(id).arg("PX").arg(millis(self.shortened(MAPPING_TTL))).ignore();
         commands.cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(format!("0 {key}")).ignore();

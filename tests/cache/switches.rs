@@ -1,5 +1,6 @@
 //! The tiers, switched off one by one.
 
+use futures_util::StreamExt;
 use gatepost::cache::Cache;
 use gatepost::settings;
 
@@ -64,6 +65,29 @@ async fn without_redis_nothing_is_kept_there_and_others_are_told_all_the_same() 
         held.value.is_none_or(|value| value["session"].is_null()).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_others_are_told_of_a_changed_account_too() {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.instance_with(&tiers(true, false)).await;
+    let person = world.sign_in("ann@example.com").await;
+    let client = redis::Client::open(world.redis.url()).unwrap();
+    let mut listener = client.get_async_pubsub().await.unwrap();
+    listener.subscribe(gatepost::redis::keys::INVALIDATIONS).await.unwrap();
+    let banned = world.ban(&person.user).await;
+    cache.user_written(Some(&person.user), &banned).await;
+    let mut messages = listener.into_on_message();
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        let message = tokio::time::timeout(SOON, messages.next()).await.expect("a message").unwrap();
+        let text: String = message.get_payload().unwrap();
+        told.push(text.split_once(' ').unwrap().1.to_owned());
+    }
+    let id = format!("user:id:{}", person.user.id);
+    for key in [id.as_str(), "user:email:ann@example.com", "generation:users", "generation:stats"] {
+        assert!(told.iter().any(|told| told == key), "{key} is not among {told:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
