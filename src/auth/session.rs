@@ -46,10 +46,7 @@ impl Auth {
         let credential = Digest::of(credential.as_bytes());
         let who = self.0.cache.recognised(&credential, at)?;
         let now = self.0.clock.at(at);
-        let stands = who.session.expires_at > now
-            && who.last_used() + clock::span(self.0.sessions.idle_lifetime) > now
-            && self.0.access_tokens.still_good(&credential, &who.session, now);
-        if !stands {
+        if !self.still_stands(&who, &credential, now) {
             return None;
         }
         self.note_use(&who, now, address);
@@ -58,6 +55,36 @@ impl Auth {
             self.0.cache.in_background(async move { auth.find(claim, Freshness::Renewed).await.map(drop) });
         }
         Some(who)
+    }
+
+    /// Whether [`Self::recognise_by_redis`] is to be asked instead of [`Self::recognise`].
+    pub fn asks_redis_alone(&self) -> bool {
+        self.0.cache.asks_redis_alone()
+    }
+
+    /// Recognises a session by the text of a credential that this process has recognised before, by what Redis says at this
+    /// moment; otherwise `None`, and [`Self::authenticate`] knows. Waits for Redis alone and may be dropped. `address` is
+    /// asked for only when the use is noted.
+    pub async fn recognise_by_redis(
+        &self,
+        credential: &str,
+        address: impl FnOnce() -> IpAddr,
+    ) -> Option<Arc<Authenticated>> {
+        let credential = Digest::of(credential.as_bytes());
+        let who = self.0.cache.recognised_by_redis(&credential).await?;
+        let now = self.0.clock.now();
+        if who.user.status != UserStatus::Approved || !self.still_stands(&who, &credential, now) {
+            return None;
+        }
+        self.note_use(&who, now, address);
+        Some(who)
+    }
+
+    /// Whether what was recognised by this credential has passed none of its lifetimes.
+    fn still_stands(&self, who: &Authenticated, credential: &Digest, now: Instant) -> bool {
+        who.session.expires_at > now
+            && who.last_used() + clock::span(self.0.sessions.idle_lifetime) > now
+            && self.0.access_tokens.still_good(credential, &who.session, now)
     }
 
     /// Recognises a session by what the client shows; `None` when it is unknown or over, or its account may not sign

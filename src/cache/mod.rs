@@ -43,6 +43,7 @@ mod guards;
 mod many;
 mod mapping;
 mod recognised;
+mod recognised_shared;
 mod response;
 mod response_key;
 mod response_look;
@@ -82,6 +83,7 @@ use crate::settings;
 use crate::store::{Database, Session, User};
 use changes::Look;
 use guards::Guards;
+use recognised_shared::Reading;
 use response::Responses;
 use seen::Seen;
 use shared::{Kind, Mark, Shared};
@@ -109,6 +111,8 @@ struct Inner {
     recognised: Digests<Arc<Recognised>>,
     /// Whose session a credential stands for.
     owners: Digests<UserId>,
+    /// What Redis said last of a credential, where nothing is kept in memory.
+    readings: Digests<Arc<Reading>>,
     responses: Responses,
     user_counts: Counts,
     /// Of the mappings from address to id, which statistics do not show on their own.
@@ -148,6 +152,7 @@ impl Cache {
             sessions: Tier::new(room.sessions),
             recognised: Digests::new(room.recognised),
             owners: Digests::new(if settings.memory { recognised::OWNERS } else { 0 }),
+            readings: Digests::new(if settings.asks_redis_alone() { recognised_shared::READINGS } else { 0 }),
             responses,
             user_counts: Counts::default(),
             id_counts: Counts::default(),

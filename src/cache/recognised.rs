@@ -38,15 +38,15 @@ pub struct Recognised {
     pub user: User,
     /// The session.
     pub session: Session,
-    hold: Option<Hold>,
+    pub(super) hold: Option<Hold>,
     /// When the session was last noted as used, in microseconds since the Unix epoch.
-    last_used: AtomicI64,
-    answer: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub(super) last_used: AtomicI64,
+    pub(super) answer: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// What must stand for the two to be handed out together.
 #[derive(Debug)]
-struct Hold {
+pub(super) struct Hold {
     name: SessionName,
     session: (Box<str>, Stamp),
     user: (Box<str>, Stamp),
@@ -181,8 +181,9 @@ impl Cache {
 
     /// Remembers who was recognised by the credential with this digest.
     pub fn remember(&self, credential: Digest, who: Arc<Recognised>) {
-        if who.hold.is_some() {
+        if let Some(hold) = &who.hold {
             let now = Monotonic::now();
+            self.keep_for_redis(credential, hold.name, &who);
             self.0.owners.put(credential, who.user.id, |_| false);
             self.0.recognised.put(credential, who, |other| is_over(other, now));
         }

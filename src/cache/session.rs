@@ -151,11 +151,13 @@ pub(super) fn session_marks(id: SessionId, token: Option<Digest>, version: i64) 
     all.map(|key| Mark { key, kind: Kind::Session, version }).collect()
 }
 
-fn command(key: &str) -> Cmd {
+/// Asks for the fields of a session.
+pub(super) fn command(key: &str) -> Cmd {
     cmd("HMGET").arg(key).arg("schema").arg("version").arg("session").take()
 }
 
-fn parse([schema, version, session]: [Option<Vec<u8>>; 3], name: SessionName) -> Option<Stored<Session>> {
+/// What the fields under the key of `name` hold; `None` when there are none.
+pub(super) fn parse([schema, version, session]: [Option<Vec<u8>>; 3], name: SessionName) -> Option<Stored<Session>> {
     if schema.is_none() && version.is_none() && session.is_none() {
         return None;
     }

@@ -145,13 +145,21 @@ fn credential((text, carrier): (&str, Carrier)) -> Option<Credential> {
     }
 }
 
+/// The text of what is shown, unless it cannot be good. An access token is none in a cookie, however good it is.
+fn recognisable(headers: &HeaderMap) -> Option<&str> {
+    let (text, carrier) = shown(headers)?;
+    (carrier == Carrier::Header || text.starts_with(SessionToken::PREFIX)).then_some(text)
+}
+
+/// Who makes the request, if Redis alone can tell. May be dropped. Not for requests that write.
+pub(super) async fn recognised_by_redis(request: &HttpRequest, site: &Site) -> Option<Arc<Authenticated>> {
+    let text = recognisable(request.headers())?;
+    site.auth.recognise_by_redis(text, || client_address(request, &site.server.trusted_proxies)).await
+}
+
 /// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.
 pub(super) fn recognised(request: &HttpRequest, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
-    let (text, carrier) = shown(request.headers())?;
-    // An access token is none in a cookie, however good it is.
-    if carrier == Carrier::Cookie && !text.starts_with(SessionToken::PREFIX) {
-        return None;
-    }
+    let text = recognisable(request.headers())?;
     site.auth.recognise(text, at, || client_address(request, &site.server.trusted_proxies))
 }
 

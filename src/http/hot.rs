@@ -3,7 +3,8 @@
 //! `GET /api/auth/validate` and `GET /forward-auth` are answered here, before routing and without a task of their own,
 //! when their credential was recognised within the last second (`Auth::recognise`). The answer is as good as ready: its
 //! body and the headers that name the person are made once for a recognised credential and kept with it, the headers that
-//! every answer has are made at start. Whatever is not as usual (no credential, one that is not known here, another
+//! every answer has are made at start. An instance that keeps nothing in memory asks Redis here, once, and compares
+//! (`Auth::recognise_by_redis`). Whatever is not as usual (no credential, one that is not known here, another
 //! method) goes on to the router, whose handlers give the same answers by the long way, from the same functions.
 
 use std::time::Instant;
@@ -12,7 +13,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus::{Histogram, IntCounter};
 
 use super::api::session::WhoView;
@@ -107,23 +108,44 @@ impl Hot {
         Self { validate: Figures::of(site, VALIDATE), forward_auth: Figures::of(site, FORWARD_AUTH) }
     }
 
-    /// The complete answer, if it can be given here.
-    pub(super) fn answer(&self, request: &ServiceRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
+    /// The question that `request` asks, if it is one that can be answered here.
+    pub(super) fn question(&self, request: &ServiceRequest) -> Option<Question<'_>> {
         let (figures, route, answer): (_, _, fn(&Authenticated) -> HttpResponse) = match request.path() {
             VALIDATE => (&self.validate, VALIDATE, validated),
             FORWARD_AUTH => (&self.forward_auth, FORWARD_AUTH, passed),
             _ => return None,
         };
-        if request.method() != Method::GET {
-            return None;
-        }
-        let started = Instant::now();
-        let who = extract::recognised(request.request(), site, started)?;
-        let (mut response, id) = (answer(&who), RequestId::new(site, started));
+        (request.method() == Method::GET).then(|| Question { figures, route, answer, asked: Instant::now() })
+    }
+}
+
+/// What is asked on one of the hot routes.
+pub(super) struct Question<'a> {
+    figures: &'a Figures,
+    route: &'static str,
+    answer: fn(&Authenticated) -> HttpResponse,
+    asked: Instant,
+}
+
+impl Question<'_> {
+    /// The complete answer, if it can be given at once.
+    pub(super) fn answer(&self, request: &HttpRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
+        let who = extract::recognised(request, site, self.asked)?;
+        Some(self.about(&who, site, common))
+    }
+
+    /// The complete answer, if Redis alone can tell it. May be dropped.
+    pub(super) async fn ask_redis(&self, request: &HttpRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
+        let who = extract::recognised_by_redis(request, site).await?;
+        Some(self.about(&who, site, common))
+    }
+
+    fn about(&self, who: &Authenticated, site: &Site, common: &Common) -> HttpResponse {
+        let (mut response, id) = ((self.answer)(who), RequestId::new(site, self.asked));
         common.stamp(response.headers_mut(), &id);
-        figures.answered.inc();
-        figures.seconds.observe(started.elapsed().as_secs_f64());
-        log::debug!(request_id = &*id, status = 200; "GET {route}");
-        Some(response)
+        self.figures.answered.inc();
+        self.figures.seconds.observe(self.asked.elapsed().as_secs_f64());
+        log::debug!(request_id = &*id, status = 200; "GET {}", self.route);
+        response
     }
 }

@@ -72,11 +72,31 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let Parts { site, hot, common } = &*self.around;
-        if let Some(response) = hot.answer(&request, site, common) {
-            return Either::Left(ready(Ok(request.into_response(response))));
+        if let Some(question) = hot.question(&request) {
+            if site.auth.asks_redis_alone() {
+                return Either::Right(by_redis(self.around.clone(), request, self.routes.clone()).boxed_local());
+            }
+            if let Some(response) = question.answer(request.request(), site, common) {
+                return Either::Left(ready(Ok(request.into_response(response))));
+            }
         }
         Either::Right(around(self.around.clone(), request, self.routes.clone()).boxed_local())
     }
+}
+
+/// Has Redis answer `request`, which is a [`hot::Question`](super::hot::Question), and `routes` where it cannot.
+async fn by_redis<S, B>(around: Arc<Parts>, request: ServiceRequest, routes: Rc<S>) -> Outcome
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    let Parts { site, hot, common } = &*around;
+    if let Some(question) = hot.question(&request)
+        && let Some(response) = question.ask_redis(request.request(), site, common).await
+    {
+        return Ok(request.into_response(response));
+    }
+    self::around(around.clone(), request, routes).boxed_local().await
 }
 
 /// Has `routes` answer `request`. Every error of a handler becomes an answer here.

@@ -55,11 +55,14 @@ impl Connector {
         self.connect_timeout
     }
 
-    /// A new connection whose answers may take `response_timeout`.
-    pub(super) async fn open(&self, response_timeout: Duration) -> Result<MultiplexedConnection, ::redis::RedisError> {
+    /// A new connection whose answers may take `response_timeout`; with `None`, the caller sees to that.
+    pub(super) async fn open(
+        &self,
+        response_timeout: Option<Duration>,
+    ) -> Result<MultiplexedConnection, ::redis::RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(response_timeout));
+            .set_response_timeout(response_timeout);
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
@@ -76,7 +79,7 @@ impl ManageConnection for Connector {
     type Error = ::redis::RedisError;
 
     async fn connect(&self) -> Result<Self::Connection, Self::Error> {
-        self.open(self.response_timeout).await
+        self.open(Some(self.response_timeout)).await
     }
 
     async fn is_valid(&self, conn: &mut Self::Connection) -> Result<(), Self::Error> {

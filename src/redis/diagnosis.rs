@@ -82,7 +82,7 @@ async fn examine(settings: &settings::Redis, found: &mut Diagnosis) -> Result<()
     let address = Address::of(settings.url.expose()).ok_or("the Redis URL names no host")?;
     found.server = address.to_string();
     let begun = Instant::now();
-    let opened = connector.open(PATIENCE).await;
+    let opened = connector.open(Some(PATIENCE)).await;
     let took = begun.elapsed();
     let mut conn = match opened {
         Ok(conn) => conn,

@@ -52,7 +52,7 @@ impl Generation {
         pool_timeout: Duration,
     ) -> Result<Self, RedisError> {
         let connector = connector.renewed();
-        let mut first = connector.open(connector.response_timeout()).await?;
+        let mut first = connector.open(Some(connector.response_timeout())).await?;
         prove(&mut first).await?;
         let pool = Pool::builder()
             .max_size(pool_size.max(1))
@@ -93,9 +93,10 @@ impl Generation {
         self.lanes[turn % self.lanes.len()].clone()
     }
 
-    /// One more lane, for a caller who keeps it, driven by the caller's runtime.
+    /// One more lane, for a caller who keeps it and waits no longer than it should: it is driven by the caller's runtime
+    /// and has no response timeout, which would be a second timer for every command.
     pub(super) async fn open_lane(&self) -> Result<MultiplexedConnection, RedisError> {
-        Ok(self.connector.open(self.connector.response_timeout()).await?)
+        Ok(self.connector.open(None).await?)
     }
 
     /// Every lane.

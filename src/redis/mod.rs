@@ -83,7 +83,7 @@ impl Redis {
     /// breaker is open. When a command on it fails with [an outage](RedisError::is_outage), drop it and open another.
     pub async fn dedicated(&self, response_timeout: Duration) -> Result<MultiplexedConnection, RedisError> {
         let generation = self.0.generation()?;
-        let opened = self.0.connector.open(response_timeout).await.map_err(RedisError::from);
+        let opened = self.0.connector.open(Some(response_timeout)).await.map_err(RedisError::from);
         self.0.report(&generation, opened)
     }
 

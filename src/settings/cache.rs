@@ -34,6 +34,11 @@ impl Default for Cache {
 }
 
 impl Cache {
+    /// Whether Redis is the only tier, where there is one.
+    pub fn asks_redis_alone(&self) -> bool {
+        self.redis && !self.memory
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Read<Self> {
         let memory = reader.required("cache.memory", values::switch);
         let redis = reader.required("cache.redis", values::switch);

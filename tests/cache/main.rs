@@ -8,6 +8,7 @@
 )]
 
 mod administering;
+mod by_redis;
 mod chance;
 mod faults;
 mod model;

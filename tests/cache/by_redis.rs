@@ -1,0 +1,134 @@
+//! Without memory, Redis is asked at every request, and the same bytes are not read twice.
+
+use std::sync::Arc;
+
+use gatepost::cache::{Cache, Freshness, Recognised, SessionName};
+use gatepost::domain::UserStatus;
+use gatepost::settings;
+
+use crate::world::{Backend, Person, World};
+
+fn redis_alone() -> settings::Cache {
+    settings::Cache { memory: false, ..settings::Cache::default() }
+}
+
+/// The long way, at whose end the credential can be asked for alone.
+async fn recognise(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
+    let name = SessionName::Token(person.digest());
+    let who = Arc::new(cache.recognise(name, None, Freshness::Kept, |_| true).await.unwrap()?);
+    cache.remember(person.digest(), who.clone());
+    Some(who)
+}
+
+/// What Redis says, believed once more.
+async fn ask(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
+    cache.poll_changes().await.unwrap();
+    cache.recognised_by_redis(&person.digest()).await
+}
+
+/// A world, an instance of it that asks Redis alone, and somebody it can ask for.
+async fn known() -> (World, Cache, Person) {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.instance_with(&redis_alone()).await;
+    let person = world.sign_in("ann@example.com").await;
+    assert!(cache.recognised_by_redis(&person.digest()).await.is_none(), "nobody has been recognised yet");
+    assert!(recognise(&cache, &person).await.is_some());
+    (world, cache, person)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_asks_redis_and_the_same_bytes_are_read_once() {
+    let (_world, cache, person) = known().await;
+    let first = ask(&cache, &person).await.unwrap();
+    assert_eq!((&first.user, &first.session), (&person.user, &person.session));
+    let before = cache.stats();
+    for _ in 0..5 {
+        assert!(Arc::ptr_eq(&first, &ask(&cache, &person).await.unwrap()));
+    }
+    let after = cache.stats();
+    assert_eq!(after.sessions.redis.hits, before.sessions.redis.hits + 5);
+    assert_eq!(after.users.redis.hits, before.users.redis.hits + 5);
+    assert_eq!((after.sessions.loads, after.sessions.memory.hits), (before.sessions.loads, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_instance_forgets_is_no_longer_told() {
+    for forgets_user in [true, false] {
+        let (world, cache, person) = known().await;
+        let other = world.quiet_instance().await;
+        assert!(ask(&cache, &person).await.is_some());
+        if forgets_user {
+            let banned = world.ban(&person.user).await;
+            other.forget_user(&banned).await;
+        } else {
+            let revoked = world.revoke(&person).await;
+            other.forget_session(&revoked).await;
+        }
+        assert!(ask(&cache, &person).await.is_none(), "a tombstone");
+        let who = recognise(&cache, &person).await;
+        assert_eq!(who.map(|who| who.user.status), forgets_user.then_some(UserStatus::Banned));
+        // With the account in Redis anew, its new state is told.
+        let told = ask(&cache, &person).await;
+        assert_eq!(told.map(|who| who.user.status), forgets_user.then_some(UserStatus::Banned));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_version_that_comes_back_is_not_told() {
+    let (world, cache, person) = known().await;
+    let key = format!("user:id:{}", person.user.id);
+    let stored: String = world.redis.ask(&["GET", &key]).await;
+    assert!(ask(&cache, &person).await.is_some());
+    let banned = world.ban(&person.user).await;
+    cache.forget_user(&banned).await;
+    world.redis.ask::<()>(&["SET", &key, &stored]).await;
+    assert!(cache.recognised_by_redis(&person.digest()).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_strange_is_told() {
+    let (world, cache, person) = known().await;
+    let other = world.sign_in("bob@example.com").await;
+    assert!(recognise(&cache, &other).await.is_some());
+    let (mine, theirs) = (format!("user:id:{}", person.user.id), format!("user:id:{}", other.user.id));
+    let stored: String = world.redis.ask(&["GET", &mine]).await;
+    let theirs: String = world.redis.ask(&["GET", &theirs]).await;
+    assert!(ask(&cache, &person).await.is_some());
+    for strange in ["", "{", "null", theirs.as_str(), &stored.replace("\"schema\":1", "\"schema\":2")] {
+        world.redis.ask::<()>(&["SET", &mine, strange]).await;
+        assert!(ask(&cache, &person).await.is_none(), "{strange}");
+    }
+    world.redis.ask::<i64>(&["DEL", &mine]).await;
+    world.redis.ask::<i64>(&["LPUSH", &mine, "a list"]).await;
+    assert!(ask(&cache, &person).await.is_none());
+    world.redis.ask::<()>(&["SET", &mine, &stored]).await;
+    assert!(ask(&cache, &person).await.is_some());
+    // The session of somebody else, under the key of this one.
+    world.redis.ask::<i64>(&["DEL", &person.key()]).await;
+    world.redis.ask::<i64>(&["COPY", &other.key(), &person.key()]).await;
+    assert!(ask(&cache, &person).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_or_not_believed_tells_nothing() {
+    let (mut world, cache, person) = known().await;
+    assert!(ask(&cache, &person).await.is_some());
+    world.redis.kill();
+    assert!(cache.recognised_by_redis(&person.digest()).await.is_none());
+    world.redis.restart().await;
+    // It is back, perhaps with old data, and nobody has looked at the database since.
+    assert!(cache.recognised_by_redis(&person.digest()).await.is_none());
+    assert!(recognise(&cache, &person).await.is_some());
+}
+
+#[tokio::test]
+async fn with_memory_or_without_redis_nobody_is_asked_for_alone() {
+    let world = World::new(Backend::Sqlite).await;
+    let person = world.sign_in("ann@example.com").await;
+    let neither = settings::Cache { memory: false, redis: false, ..settings::Cache::default() };
+    for cache in [world.quiet_instance().await, world.instance_with(&neither).await] {
+        assert!(!cache.asks_redis_alone());
+        assert!(recognise(&cache, &person).await.is_some());
+        assert!(ask(&cache, &person).await.is_none());
+    }
+}
