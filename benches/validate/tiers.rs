@@ -4,7 +4,7 @@
 use crate::aim::{Aim, Carrier};
 use crate::bare::{self, Constant};
 use crate::frame::{Options, Report};
-use crate::hot::{HOT, connections, seeded, specimen};
+use crate::hot::{HOT, carriers, connections, seeded, specimen};
 use crate::load::Load;
 use crate::place::Tiers;
 use crate::rounds::{self, Side, by_turns};
@@ -28,22 +28,17 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
     let mut load = Load::start();
     let side = |server, carrier| Side { server, aim: Aim::new(carrier, HOT, sessions) };
     for &connections in connections(options) {
-        let sides = [
-            side(&from_redis, Carrier::Cookie),
-            side(&redis_only, Carrier::Cookie),
-            side(&redis_only, Carrier::Bearer),
-            side(&redis_only, Carrier::Jwt(file.clone())),
-            side(&plain, Carrier::Cookie),
-            side(&database_only, Carrier::Cookie),
-        ];
-        let found = by_turns(&mut load, &sides, connections, options);
-        for (carrier, rounds) in ["cookie", "bearer", "jwt"].iter().zip(&found[1..]) {
-            let name = format!("redis_only_{carrier}_c{connections}");
-            report.add(rounds::throughput(&name, rounds, &found[0]).at_least(THROUGHPUT));
-            report.add(rounds::cpu(&name, rounds, &found[0]));
-            report.add(rounds::p99(&name, rounds, &found[0]));
+        for (name, carrier) in carriers(&file) {
+            let sides = [&from_redis, &redis_only].map(|server| side(server, carrier.clone()));
+            let found = by_turns(&mut load, &sides, connections, options);
+            let name = format!("redis_only_{name}_c{connections}");
+            report.add(rounds::throughput(&name, &found[1], &found[0]).at_least(THROUGHPUT));
+            report.add(rounds::cpu(&name, &found[1], &found[0]));
+            report.add(rounds::p99(&name, &found[1], &found[0]));
         }
-        let (peer, own) = (&found[4], &found[5]);
+        let sides = [&plain, &database_only].map(|server| side(server, Carrier::Cookie));
+        let found = by_turns(&mut load, &sides, connections, options);
+        let (peer, own) = (&found[0], &found[1]);
         let name = format!("database_only_cookie_c{connections}");
         report.add(rounds::throughput(&name, own, peer));
         report.add(rounds::cpu(&name, own, peer));
