@@ -136,7 +136,8 @@ fn comparisons(options: &Options) -> Vec<Drain> {
         on_sqlite: false,
         limit: Some(0.60),
     };
-    let late = Drain { name: "drain_late", mails: size(2_000, 160), rounds: 1, delay: LATE, limit: Some(0.95), ..instant };
+    let late =
+        Drain { name: "drain_late", mails: size(2_000, 160), rounds: 1, delay: LATE, limit: Some(0.95), ..instant };
     let sqlite = Drain { name: "drain_sqlite_10k", on_sqlite: true, limit: None, ..instant };
     let long = Drain { name: "drain_instant_100k", mails: 100_000, rounds: 1, ..instant };
     if quick { vec![instant, late, sqlite] } else { vec![instant, late, sqlite, long] }
