@@ -1,6 +1,6 @@
 //! The fast path of an instance that keeps no entries in memory: who is behind a credential, in one question to Redis.
 //!
-//! Session and user are asked for together. What comes back is laid beside what came back for this credential before
+//! Session and user are asked for together, and together with what other requests of the thread ask for. What comes back is laid beside what came back for this credential before
 //! ([`Reading`]): where not a byte has changed, neither has what was read of it then, nor what was made of that. Redis
 //! is asked at every request and believed only as every other read of it is; all that is saved is to read the same
 //! bytes twice.
@@ -17,23 +17,25 @@ use std::time::Instant as Monotonic;
 use super::guards::Stamp;
 use super::recognised::Recognised;
 use super::session::SessionName;
-use super::shared::{Stored, failed};
+use super::shared::{Stored, failed, get};
 use super::{Cache, Inner, session, user};
 use crate::domain::Digest;
-use crate::redis::{Pipeline, RedisError, keys, pipe};
+use crate::redis::{Cmd, keys};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
 pub(super) const READINGS: usize = 10_000;
 
-/// What Redis said: the fields of the session, and the user.
-type Said = ([Option<Vec<u8>>; 3], Option<Vec<u8>>);
+/// What Redis said: the session, and the user.
+type Said = [Option<Vec<u8>>; 2];
+/// Schema, version and session.
+type Fields = [Option<Vec<u8>>; 3];
 
 /// What a credential stands for, and what was read for it last.
 pub(super) struct Reading {
     name: SessionName,
     session_key: String,
     user_key: String,
-    question: Arc<Pipeline>,
+    question: Arc<[Cmd]>,
     /// Out of which bytes `who` was read; `None` if it was not read from Redis.
     said: Option<Said>,
     who: Arc<Recognised>,
@@ -42,15 +44,19 @@ pub(super) struct Reading {
 impl Reading {
     fn new(name: SessionName, who: Arc<Recognised>) -> Self {
         let (session_key, user_key) = (name.key(), keys::user_id(who.user.id));
-        let mut question = pipe();
-        question.add_command(session::command(&session_key)).cmd("GET").arg(&user_key);
-        Self { name, session_key, user_key, question: Arc::new(question), said: None, who }
+        let question = Arc::new([session::value_of(&session_key), get(&user_key)]);
+        Self { name, session_key, user_key, question, said: None, who }
     }
 
-    /// The same credential, read from what Redis says now.
-    fn renewed(&self, said: Said, cache: &Cache) -> Option<Self> {
-        let Some(Stored::Value(session)) = session::parse(said.0.clone(), self.name) else { return None };
-        let Stored::Value(user) = user::parse(said.1.as_ref()?, self.who.user.id) else { return None };
+    /// The same credential, read from what Redis says now. The session is asked for once more, with all that tells how to
+    /// read it.
+    async fn renewed(&self, said: Said, cache: &Cache) -> Option<Self> {
+        let fields = cache.0.shared.redis()?.query::<Fields>(session::command(&self.session_key)).await.ok()?;
+        if fields[2].is_none() || fields[2] != said[0] {
+            return None;
+        }
+        let Some(Stored::Value(session)) = session::parse(fields, self.name) else { return None };
+        let Stored::Value(user) = user::parse(said[1].as_ref()?, self.who.user.id) else { return None };
         if session.user_id != user.id {
             return None;
         }
@@ -81,34 +87,34 @@ impl Cache {
     }
 
     /// Who is behind the credential with this digest, as Redis says at this moment, if the credential was
-    /// [remembered](Self::remember) and nothing is unusual. Waits for Redis alone, no longer than its response timeout, and
-    /// may be dropped. The session is open; whether it is idle and what the account may do is the caller's to judge.
+    /// [remembered](Self::remember) and nothing is unusual. Waits for Redis alone, no longer than its response timeout (twice
+    /// that where something has changed), and may be dropped. The session is open; whether it is idle and what the account may do is the caller's to judge.
     pub async fn recognised_by_redis(&self, credential: &Digest) -> Option<Arc<Recognised>> {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
         let reading = readings.get(credential)?;
         let (redis, (until, ends)) = (shared.redis()?, shared.belief()?);
-        let (began, question) = (guards.begin(), reading.question.clone());
-        let said: Said = match redis.run(async move |mut conn| question.query_async(&mut conn).await).await {
-            Ok(said) => said,
-            // What is of another type than was asked for is dealt with where it is asked for alone.
-            Err(RedisError::Reply(_)) => return None,
+        let began = guards.begin();
+        let said: Said = match redis.ask_together(reading.question.clone()).await {
+            Ok(said) => said.try_into().ok()?,
             Err(error) => {
-                failed(&error, session_counts);
+                // What is of another type than was asked for is dealt with where it is asked for alone.
+                if error.is_outage() {
+                    failed(&error, session_counts);
+                }
                 return None;
             }
         };
-        let now = Monotonic::now();
-        // The answer may be that of a Redis which has been away since the question was decided upon.
-        if until <= now || shared.belief().is_none_or(|(_, now)| now != ends) {
-            return None;
-        }
         let reading = if reading.said.as_ref() == Some(&said) {
             reading
         } else {
-            let renewed = Arc::new(reading.renewed(said, self)?);
+            let renewed = Arc::new(reading.renewed(said, self).await?);
             readings.put(*credential, renewed.clone(), |_| false);
             renewed
         };
+        // The answer may be that of a Redis which has been away since the question was decided upon.
+        if until <= Monotonic::now() || shared.belief().is_none_or(|(_, now)| now != ends) {
+            return None;
+        }
         let who = &reading.who;
         let admits = |key: &str, version: i64| {
             let stamp = Stamp::new(Some(version), began);

@@ -151,6 +151,11 @@ pub(super) fn session_marks(id: SessionId, token: Option<Digest>, version: i64) 
     all.map(|key| Mark { key, kind: Kind::Session, version }).collect()
 }
 
+/// Asks for the session alone, without what tells how to read it.
+pub(super) fn value_of(key: &str) -> Cmd {
+    cmd("HGET").arg(key).arg("session").take()
+}
+
 /// Asks for the fields of a session.
 pub(super) fn command(key: &str) -> Cmd {
     cmd("HMGET").arg(key).arg("schema").arg("version").arg("session").take()

@@ -28,6 +28,7 @@ pub mod keys;
 mod link;
 mod own;
 mod script;
+mod together;
 
 use std::fmt;
 use std::future::Future;

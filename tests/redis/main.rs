@@ -11,6 +11,7 @@ mod limiter;
 mod outage;
 #[path = "../support/mod.rs"]
 mod support;
+mod together;
 
 use std::time::Duration;
 

@@ -1,0 +1,67 @@
+//! Questions that share a round trip.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use gatepost::redis::{Cmd, cmd};
+
+use super::{SOON, connect_patiently, support};
+
+fn question<const N: usize>(keys: [&str; N]) -> Arc<[Cmd]> {
+    Arc::new(keys.map(|key| cmd("GET").arg(key).take()))
+}
+
+/// How often the server has read something from a connection.
+async fn reads(server: &support::Redis) -> u64 {
+    let stats: String = server.ask(&["INFO", "stats"]).await;
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+    line.expect("a count").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn each_gets_the_answers_to_what_it_asked_and_all_of_them_are_one_trip() {
+    let server = support::Redis::start().await;
+    let redis = connect_patiently(&server).await;
+    for number in 0..50 {
+        redis.set_ex(&format!("k{number}"), number.to_string().as_bytes(), SOON).await.unwrap();
+    }
+    let before = reads(&server).await;
+    let ask = async |number: u32| {
+        let (one, other) = (format!("k{number}"), format!("k{}", 49 - number));
+        redis.ask_together(question([&one, "nothing", &other])).await.unwrap()
+    };
+    let answers = join_all((0..50).map(ask)).await;
+    for (number, answer) in (0..50_u32).zip(answers) {
+        let expected = [Some(number.to_string()), None, Some((49 - number).to_string())];
+        assert_eq!(answer, expected.map(|text| text.map(String::into_bytes)));
+    }
+    // One for the questions, one for the count, and perhaps a heartbeat.
+    let trips = reads(&server).await - before;
+    assert!((2..10).contains(&trips), "{trips}");
+}
+
+#[tokio::test]
+async fn who_leaves_takes_nothing_from_the_others() {
+    let server = support::Redis::start().await;
+    let redis = connect_patiently(&server).await;
+    redis.set_ex("mine", b"1", SOON).await.unwrap();
+    redis.set_ex("theirs", b"2", SOON).await.unwrap();
+    let leaves = tokio::time::timeout(Duration::ZERO, redis.ask_together(question(["mine"])));
+    let (left, stayed) = tokio::join!(leaves, redis.ask_together(question(["theirs"])));
+    assert!(left.is_err());
+    assert_eq!(stayed.unwrap(), [Some(b"2".to_vec())]);
+}
+
+#[tokio::test]
+async fn an_error_is_everybodys_and_an_outage_is_told_as_one() {
+    let mut server = support::Redis::start().await;
+    let redis = connect_patiently(&server).await;
+    redis.query::<i64>(cmd("LPUSH").arg("list").arg(1).take()).await.unwrap();
+    let (bad, good) = tokio::join!(redis.ask_together(question(["list"])), redis.ask_together(question(["nothing"])));
+    assert!(!bad.unwrap_err().is_outage() && !good.unwrap_err().is_outage(), "the server is well");
+    assert_eq!(redis.ask_together(question(["nothing"])).await.unwrap(), [None], "nothing stays behind");
+    server.kill();
+    let error = redis.ask_together(question(["nothing"])).await.unwrap_err();
+    assert!(error.is_outage(), "{error}");
+}
