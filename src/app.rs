@@ -21,7 +21,7 @@ use crate::cache::Cache;
 use crate::domain::keyring::KeyRingError;
 use crate::domain::{Clock, Entropy};
 use crate::http::{self, Site};
-use crate::limit::Limiter;
+use crate::limit::{Limiter, Upkeep};
 use crate::mail::{Counters, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle};
 use crate::redis::{Redis, RedisError};
 use crate::settings::{DatabaseUrl, Settings};
@@ -98,7 +98,8 @@ pub struct App {
     pub settings: Settings,
     /// The cache of users and sessions.
     pub cache: Cache,
-    limiter: Limiter,
+    /// The request limits.
+    pub limiter: Limiter,
     redis: Option<Redis>,
     templates: Templates,
     transport: Transport,
@@ -121,6 +122,7 @@ pub struct Running {
     server: ServerHandle,
     finished: JoinHandle<std::io::Result<()>>,
     background: Background,
+    limits: Upkeep,
     draining: Arc<AtomicBool>,
     patience: Duration,
 }
@@ -241,6 +243,7 @@ impl App {
     fn serve(self, listener: TcpListener, address: SocketAddr) -> Result<Running, StartError> {
         let background = self.start_background(true);
         self.cache.spawn_warming();
+        let limits = self.limiter.spawn_upkeep();
         let public_url = self.settings.server.public_url.as_str().trim_end_matches('/').to_owned();
         let draining = Arc::new(AtomicBool::new(false));
         let patience = self.settings.server.shutdown_timeout;
@@ -270,6 +273,7 @@ impl App {
             server: handle,
             finished,
             background,
+            limits,
             draining,
             patience,
         })
@@ -285,6 +289,7 @@ impl Running {
         if let Ok(Err(error)) = self.finished.await {
             log::error!("the HTTP server ended with an error: {error}");
         }
+        self.limits.stop().await;
         // One deadline for both, but never none for the mails.
         self.background.stop(self.patience.saturating_sub(began.elapsed()).max(MAIL_PATIENCE)).await;
     }

@@ -6,6 +6,7 @@
 mod cache;
 mod config;
 mod health;
+mod limits;
 mod mail;
 mod serve;
 mod user;
@@ -63,6 +64,9 @@ enum Command {
     /// Looks at the cache, has it forget, and tries Redis
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Looks at the request limits, and gives somebody a fresh start
+    #[command(subcommand)]
+    Limits(limits::LimitsCommand),
     /// Asks a running server whether it is ready; for container health checks
     Health,
 }
@@ -94,6 +98,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::User(command)) => user::run(&cli, command).await,
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
         Some(Command::Cache(command)) => cache::run(&cli, command).await,
+        Some(Command::Limits(command)) => limits::run(&cli, command).await,
         Some(Command::Health) => health::ask(&cli).await,
     };
     match outcome {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cache::{Cache, KindStats};
 use crate::domain::Priority;
-use crate::limit::Limiter;
+use crate::limit::{Limiter, PolicyName};
 use crate::mail::{Counters, CountersSnapshot, RelayStatus, Transport};
 use crate::store::Database;
 use crate::telemetry::Metrics;
@@ -36,10 +36,37 @@ pub(super) fn observe(
             Reading::gauge("gatepost_database_connections", "Open connections.", pool.size.into()),
             Reading::gauge("gatepost_database_connections_idle", "Idle connections.", pool.idle.into()),
         ];
+        readings.extend(limit_readings(&limiter));
         readings.extend(queue_readings(&mail));
         readings.extend(cache_readings(&cache));
         readings
     })
+}
+
+fn limit_readings(limiter: &Limiter) -> Vec<Reading> {
+    let by_policy = PolicyName::ALL.into_iter().flat_map(|policy| {
+        let counts = limiter.counts_of(policy);
+        let help = "Requests that a policy let through or stood against, by who decided.";
+        [
+            ("allowed", "redis", counts.allowed_by_redis),
+            ("allowed", "local", counts.allowed_locally),
+            ("denied", "redis", counts.denied_by_redis),
+            ("denied", "local", counts.denied_locally),
+        ]
+        .map(|(outcome, by, count)| {
+            Reading::counter("gatepost_limiter_decisions_total", help, count)
+                .of("policy", policy.as_str())
+                .of("outcome", outcome)
+                .of("by", by)
+        })
+    });
+    let subjects = u64::try_from(limiter.subjects()).unwrap_or(u64::MAX);
+    let all = [
+        Reading::gauge("gatepost_instances", "Instances that share the limits.", limiter.instances().into()),
+        Reading::gauge("gatepost_limiter_subjects", "Subjects that this process remembers.", subjects),
+        Reading::counter("gatepost_shield_denied_total", "Requests refused as a flood.", limiter.shielded()),
+    ];
+    by_policy.chain(all).collect()
 }
 
 fn queue_readings(mail: &CountersSnapshot) -> Vec<Reading> {

@@ -15,6 +15,7 @@ mod cache_steering;
 mod challenge;
 mod directory;
 mod error;
+mod limit_steering;
 mod mail_steering;
 mod notices;
 mod password;

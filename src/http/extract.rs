@@ -49,7 +49,7 @@ impl FromRequest for Client {
 
 /// The client's address: the peer's, unless the peer is a trusted proxy; then the rightmost address of
 /// `X-Forwarded-For` that is not one. What stands further left anybody could have written.
-fn client_address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn client_address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     let unknown = IpAddr::from([0, 0, 0, 0]);
     let peer = request.peer_addr().map_or(unknown, |peer| peer.ip().to_canonical());
     forwarded_address(peer, request.headers(), trusted)

@@ -1,5 +1,10 @@
-//! The limiter in front of the routes that strangers may use.
+//! The limiter in front of the routes: which limits a request has to keep.
+//!
+//! Most routes have one limit, by the client's address alone: [`by_route`] is the table, asked before routing. Those that
+//! mail somebody or try something ask for themselves, once they know about whom: [`request`], [`register`],
+//! [`verify`], [`login`]. Either way all limits of a request are decided together, in one call.
 
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Site;
@@ -11,35 +16,92 @@ use crate::limit::{Check, Decision, PolicyName, headers, subject};
 /// The headers that tell a client its limits.
 pub(super) type LimitHeaders = Vec<(&'static str, String)>;
 
+/// What decides about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limited {
+    /// Nothing: it is read all the time, or costs nothing.
+    Never,
+    /// Its handler asks.
+    ByHandler,
+    /// This policy, for the client's address.
+    By(PolicyName),
+}
+
+/// The paths whose handlers ask for themselves.
+const ASKING: [&str; 10] = [
+    "/api/auth/otp/request",
+    "/api/auth/otp/verify",
+    "/api/auth/magic-link/request",
+    "/api/auth/magic-link/verify",
+    "/api/auth/register",
+    "/api/auth/login",
+    "/login",
+    "/login/password",
+    "/login/code",
+    "/register",
+];
+
+/// Where other paths lead, by what they begin with: the first that fits.
+const BY_PREFIX: [(&str, PolicyName); 9] = [
+    ("/api/auth/refresh", PolicyName::RefreshAddress),
+    ("/api/users/", PolicyName::DirectoryAddress),
+    ("/api/profile", PolicyName::ProfileAddress),
+    ("/api/auth/change-password", PolicyName::ProfileAddress),
+    ("/account/", PolicyName::ProfileAddress),
+    ("/api/admin/", PolicyName::AdminAddress),
+    ("/admin/", PolicyName::AdminAddress),
+    ("/logout", PolicyName::ApiAddress),
+    ("/api/", PolicyName::ApiAddress),
+];
+
+/// What decides about a request by its method and path. Pages may be read without limit, but for the one that tries a link.
+pub(super) fn by_route(method: &Method, path: &str) -> Limited {
+    let is_api = path.starts_with("/api/");
+    if is_hot(path) || (method.is_safe() && !is_api && path != "/login/link") {
+        Limited::Never
+    } else if ASKING.contains(&path) || path == "/login/link" {
+        Limited::ByHandler
+    } else {
+        let found = BY_PREFIX.iter().find(|(prefix, _)| path.starts_with(prefix));
+        found.map_or(Limited::Never, |(_, policy)| Limited::By(*policy))
+    }
+}
+
+/// What applications, proxies and monitors ask all the time.
+pub(super) fn is_hot(path: &str) -> bool {
+    path == "/api/auth/validate" || path == "/forward-auth" || path == "/metrics" || is_health(path)
+}
+
+fn is_health(path: &str) -> bool {
+    path == "/health" || path.starts_with("/health/") || path.starts_with("/api/health/")
+}
+
 /// May this client ask for a mail to this address?
 pub(super) async fn request(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
-    decide(site, vec![mailbox(site, PolicyName::OtpRequestEmail, email), address(PolicyName::RequestAddress, client)])
-        .await
+    decide(site, &mail(site, client, email)).await
 }
 
 /// May this client register this address?
 pub(super) async fn register(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
-    let checks = vec![
-        mailbox(site, PolicyName::OtpRequestEmail, email),
-        address(PolicyName::RequestAddress, client),
-        address(PolicyName::RegisterAddress, client),
-    ];
-    decide(site, checks).await
+    let mut checks = mail(site, client, email);
+    checks.push(address(PolicyName::RegisterAddress, client));
+    decide(site, &checks).await
 }
 
 /// May this client try a code or a link?
 pub(super) async fn verify(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
-    decide(site, vec![address(PolicyName::VerifyAddress, client)]).await
+    decide(site, &[address(PolicyName::VerifyAddress, client)]).await
 }
 
 /// May this client try a password of this address?
 pub(super) async fn login(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
-    decide(site, vec![mailbox(site, PolicyName::LoginEmail, email), address(PolicyName::LoginAddress, client)]).await
+    let mailbox = Check::new(PolicyName::LoginEmail, site.auth.mailbox_hash(email));
+    decide(site, &[mailbox, address(PolicyName::LoginAddress, client)]).await
 }
 
-/// May this client make another call of the ordinary kind?
-pub(super) async fn call(site: &Site, client: &Client) -> Result<LimitHeaders, ApiError> {
-    decide(site, vec![address(PolicyName::ApiAddress, client)]).await
+/// May this client make a request that `policy` limits?
+pub(super) async fn call(site: &Site, client: &Client, policy: PolicyName) -> Result<LimitHeaders, ApiError> {
+    decide(site, &[address(policy, client)]).await
 }
 
 /// Puts the limits into the headers of a ready answer.
@@ -51,16 +113,28 @@ pub(super) fn tell(answer: &mut HeaderMap, limits: &LimitHeaders) {
     }
 }
 
-fn mailbox(site: &Site, policy: PolicyName, email: &EmailAddress) -> Check {
-    Check::new(policy, site.auth.mailbox_hash(email))
+/// Everything that one more mail to `email` is counted by.
+fn mail(site: &Site, client: &Client, email: &EmailAddress) -> Vec<Check> {
+    let mailbox = site.auth.mailbox_hash(email);
+    let ip = client.origin.address;
+    let mut checks = vec![
+        address(PolicyName::RequestAddress, client),
+        Check::new(PolicyName::OtpRequestEmail, mailbox.clone()),
+        Check::new(PolicyName::OtpRequestEmailDay, mailbox),
+        Check::new(PolicyName::OtpRequestAbuseKey, site.auth.abuse_hash(email)),
+        Check::new(PolicyName::RequestDomain, site.auth.domain_hash(email.domain())),
+        Check::new(PolicyName::RequestGlobal, subject::EVERYBODY),
+    ];
+    checks.extend(subject::network(ip).map(|network| Check::new(PolicyName::RequestNetwork, network)));
+    checks
 }
 
 fn address(policy: PolicyName, client: &Client) -> Check {
     Check::new(policy, subject::address(client.origin.address))
 }
 
-async fn decide(site: &Site, checks: Vec<Check>) -> Result<LimitHeaders, ApiError> {
-    let decision = site.limiter.check(&checks).await;
+async fn decide(site: &Site, checks: &[Check]) -> Result<LimitHeaders, ApiError> {
+    let decision = site.limiter.check(checks).await;
     let told = headers(&decision);
     match &decision {
         Decision::Allowed(_) => Ok(told),
@@ -69,5 +143,56 @@ async fn decide(site: &Site, checks: Vec<Check>) -> Result<LimitHeaders, ApiErro
             let detail = format!("Try again in {wait} seconds.");
             Err(ApiError { headers: told, ..ApiError::new(Code::RateLimited, detail) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_its_limit() {
+        use PolicyName::{AdminAddress, ApiAddress, DirectoryAddress, ProfileAddress, RefreshAddress};
+        let (get, post) = (Method::GET, Method::POST);
+        for (method, path, limited) in [
+            (&get, "/api/auth/validate", Limited::Never),
+            (&get, "/forward-auth", Limited::Never),
+            (&get, "/health/ready", Limited::Never),
+            (&get, "/api/health/redis", Limited::Never),
+            (&get, "/metrics", Limited::Never),
+            (&get, "/assets/site.css", Limited::Never),
+            (&get, "/login", Limited::Never),
+            (&get, "/admin", Limited::Never),
+            (&post, "/login", Limited::ByHandler),
+            (&get, "/login/link", Limited::ByHandler),
+            (&post, "/login/link", Limited::ByHandler),
+            (&post, "/api/auth/otp/request", Limited::ByHandler),
+            (&post, "/api/auth/refresh", Limited::By(RefreshAddress)),
+            (&get, "/api/users/list", Limited::By(DirectoryAddress)),
+            (&Method::PUT, "/api/profile", Limited::By(ProfileAddress)),
+            (&post, "/account/password", Limited::By(ProfileAddress)),
+            (&get, "/api/admin/users", Limited::By(AdminAddress)),
+            (&post, "/admin/mail/pause", Limited::By(AdminAddress)),
+            (&post, "/logout", Limited::By(ApiAddress)),
+            (&get, "/api/auth/me", Limited::By(ApiAddress)),
+            (&get, "/api/nothing", Limited::By(ApiAddress)),
+        ] {
+            assert_eq!(by_route(method, path), limited, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn no_route_that_writes_is_without_a_limit() {
+        let table = include_str!("routes.rs");
+        let written = table
+            .lines()
+            .filter(|line| [".route(post()", ".route(put()", ".route(delete()"].iter().any(|w| line.contains(w)));
+        let mut seen = 0;
+        for line in written {
+            let path = line.split('"').nth(1).unwrap();
+            assert_ne!(by_route(&Method::POST, path), Limited::Never, "{path}");
+            seen += 1;
+        }
+        assert!(seen > 30, "{seen}");
     }
 }

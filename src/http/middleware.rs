@@ -9,13 +9,15 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, FromRequest, HttpResponse, web};
 use futures_util::future::{Either, FutureExt, LocalBoxFuture};
 
 use super::error::{ApiError, Code};
-use super::extract::Provenance;
+use super::extract::{Client, Provenance};
+use super::guard::{self, LimitHeaders, Limited};
 use super::headers::{Common, RequestId};
 use super::hot::Hot;
+use super::shield::Shield;
 use super::{Site, pages};
 
 /// What is around the routes. One for the process.
@@ -25,13 +27,15 @@ pub(super) struct Around(Arc<Parts>);
 struct Parts {
     site: web::Data<Site>,
     hot: Hot,
+    shield: Shield,
     common: Common,
 }
 
 impl Around {
     /// Around the routes of `site`.
     pub(super) fn new(site: &web::Data<Site>) -> Self {
-        Self(Arc::new(Parts { site: site.clone(), hot: Hot::new(site), common: Common::new(site) }))
+        let (hot, shield, common) = (Hot::new(site), Shield::new(site), Common::new(site));
+        Self(Arc::new(Parts { site: site.clone(), hot, shield, common }))
     }
 }
 
@@ -71,7 +75,7 @@ where
     forward_ready!(routes);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let Parts { site, hot, common } = &*self.around;
+        let Parts { site, hot, shield, common } = &*self.around;
         if let Some(question) = hot.question(&request) {
             if site.auth.asks_redis_alone() {
                 return Either::Right(by_redis(self.around.clone(), request, self.routes.clone()).boxed_local());
@@ -79,6 +83,8 @@ where
             if let Some(response) = question.answer(request.request(), site, common) {
                 return Either::Left(ready(Ok(request.into_response(response))));
             }
+        } else if let Some(response) = shield.refuse(&request, site, common) {
+            return Either::Left(ready(Ok(request.into_response(response))));
         }
         Either::Right(around(self.around.clone(), request, self.routes.clone()).boxed_local())
     }
@@ -90,7 +96,7 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    let Parts { site, hot, common } = &*around;
+    let Parts { site, hot, common, .. } = &*around;
     if let Some(question) = hot.question(&request)
         && let Some(response) = question.ask_redis(request.request(), site, common).await
     {
@@ -112,9 +118,16 @@ where
     let response = if is_foreign_write(&request, site) {
         let detail = "Another site caused this request. Open the page here and try again.";
         let error = ApiError::new(Code::CrossSite, detail);
-        ServiceResponse::new(request.into_parts().0, HttpResponse::from_error(error))
+        refused(request, error)
     } else {
-        carry_through(request, routes).await?
+        match limits(&request, site).await {
+            Ok(limits) => {
+                let mut response = carry_through(request, routes).await?;
+                guard::tell(response.headers_mut(), &limits);
+                response
+            }
+            Err(error) => refused(request, error),
+        }
     };
     let (http, inner) = response.into_parts();
     let inner = match inner.error().map(told) {
@@ -132,6 +145,17 @@ where
     log::debug!(request_id = &*id, status = status.as_u16(), seconds = elapsed.as_secs_f64();
         "{} {route}", http.method());
     Ok(response)
+}
+
+fn refused(request: ServiceRequest, error: ApiError) -> ServiceResponse<BoxBody> {
+    ServiceResponse::new(request.into_parts().0, HttpResponse::from_error(error))
+}
+
+/// Asks the limit that the route has by itself, if any; gives what to tell of it.
+async fn limits(request: &ServiceRequest, site: &Site) -> Result<LimitHeaders, ApiError> {
+    let Limited::By(policy) = guard::by_route(request.method(), request.path()) else { return Ok(Vec::new()) };
+    let client = Client::extract(request.request()).await?;
+    guard::call(site, &client, policy).await
 }
 
 /// Has `routes` answer in a task of its own. A client that leaves takes its request's future with it, wherever that is; what

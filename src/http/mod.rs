@@ -1,7 +1,7 @@
 //! HTTP: the only code that knows actix.
 //!
-//! What is asked most is answered by `hot` at once, where that can be done without waiting for anything. Every other
-//! request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
+//! What is asked most is answered by `hot` at once, where that can be done without waiting for anything; an address that
+//! floods is refused by `shield` in the same way. Every other request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
 //! `routes`, and reaches a handler that extracts (`extract`), calls one use case, and shapes the answer. A handler
 //! that fails gives an `error::ApiError`; the middleware turns it into problem+json for programs and into a page for
 //! people, and logs what must not be sent.
@@ -22,6 +22,7 @@ mod openapi;
 mod pages;
 mod redis_health;
 mod routes;
+mod shield;
 mod views;
 
 use std::net::TcpListener;

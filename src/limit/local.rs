@@ -1,4 +1,5 @@
-//! The limiter of one process, for when there is no Redis or it is away: governor's GCRA, a cell store a policy.
+//! The limiter of one process: governor's GCRA, a cell store a policy. It decides while there is no Redis or it is away,
+//! and follows Redis at all other times.
 //!
 //! **What it promises.** A subject that was idle for a window gets `limit` requests at once, then one each `window / limit`
 //! as its bucket refills; so no window of time sees more than twice the limit, and in the long run the rate is exactly the
@@ -6,6 +7,11 @@
 //! `n` instances a request costs `n` cells of the same bucket, so that together they let through what one would alone, and
 //! each subject gets at least one request from each. A changed number of instances applies from the next request on, to
 //! what is already recorded too.
+//!
+//! **Following.** Each answer of Redis says how many requests a subject has left, everywhere together. [`Local::follow`]
+//! takes so many cells that no more are left here either, so the day on which Redis goes away finds the buckets as full as
+//! they would be: nobody gets a fresh budget from an instance that has asked Redis about them. `docs/limits.md` derives
+//! the bound. What is let through here is a debt ([`Debts`]) that Redis is told when it is back.
 //!
 //! **Memory.** [`Local::sweep`] drops subjects whose bucket is full again. Between sweeps there are at most [`MOST_SUBJECTS`]
 //! a policy; newcomers beyond that share a fixed number of buckets, so that a flood of addresses costs strangers their
@@ -15,7 +21,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -23,18 +29,20 @@ use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter};
 
 use super::cells::{Ask, Cells};
+use super::debts::{Debts, Owed};
 use super::policy::PolicyName;
 use super::{Check, Verdict};
 use crate::settings::{Limits, Policy};
 
 /// Subjects that a policy remembers one by one.
-pub(super) const MOST_SUBJECTS: usize = 100_000;
+pub(super) const MOST_SUBJECTS: usize = 50_000;
 /// Buckets that all further subjects share.
 const SHARED_BUCKETS: u64 = 1024;
 
 /// The limiters of one process.
 pub(super) struct Local<C: Clock = DefaultClock> {
-    buckets: [Bucket<C>; PolicyName::ALL.len()],
+    buckets: [Bucket<C>; PolicyName::COUNT],
+    debts: Debts<C::Instant>,
     instances: AtomicU32,
     /// Looking at all checks and then recording all of them is one step.
     deciding: Mutex<()>,
@@ -46,6 +54,7 @@ struct Bucket<C: Clock> {
     /// The store of `limiter`, which does not give it out again.
     cells: Cells,
     limit: NonZeroU32,
+    window: Duration,
     /// The time in which one cell comes back.
     refill: Duration,
 }
@@ -54,7 +63,8 @@ impl<C: Clock + Clone> Local<C> {
     /// Limiters for `limits`, telling time by `clock`.
     pub(super) fn new(limits: &Limits, clock: C) -> Self {
         Self {
-            buckets: PolicyName::ALL.map(|name| Bucket::new(name.of(limits), clock.clone())),
+            buckets: PolicyName::ALL.map(|name| Bucket::new(limits.of(name), clock.clone())),
+            debts: Debts::default(),
             instances: AtomicU32::new(1),
             deciding: Mutex::new(()),
             clock,
@@ -66,9 +76,14 @@ impl<C: Clock + Clone> Local<C> {
         self.instances.store(instances.max(1), Ordering::Relaxed);
     }
 
+    /// How many instances share the limits.
+    pub(super) fn instances(&self) -> u32 {
+        self.instances.load(Ordering::Relaxed)
+    }
+
     /// Decides `checks`, no two of which are the same, and records the request if all allow it.
     pub(super) fn decide(&self, checks: &[&Check]) -> Vec<Verdict> {
-        let instances = self.instances.load(Ordering::Relaxed);
+        let instances = self.instances();
         let asked: Vec<_> = checks
             .iter()
             .map(|check| {
@@ -76,7 +91,7 @@ impl<C: Clock + Clone> Local<C> {
                 (bucket, bucket.cost(instances), bucket.place(&check.subject))
             })
             .collect();
-        let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
         let looked: Vec<_> = asked.iter().map(|(bucket, cost, ask)| bucket.look(ask, *cost, &self.clock)).collect();
         if looked.iter().any(|verdict| !verdict.allows()) {
             return looked;
@@ -84,9 +99,39 @@ impl<C: Clock + Clone> Local<C> {
         asked.into_iter().map(|(bucket, cost, ask)| bucket.ask(&ask.taking(), cost, &self.clock)).collect()
     }
 
+    /// Takes note of what Redis has decided about `checks`: no more is left here than there.
+    pub(super) fn follow(&self, checks: &[&Check], verdicts: &[Verdict]) {
+        let _one_at_a_time = self.one_at_a_time();
+        for (check, verdict) in checks.iter().zip(verdicts) {
+            self.bucket(check.policy).leave(&check.subject, verdict.remaining);
+        }
+    }
+
+    /// Where `check` stands, without recording anything.
+    pub(super) fn look(&self, check: &Check) -> Verdict {
+        let bucket = self.bucket(check.policy);
+        bucket.look(&bucket.place(&check.subject), bucket.cost(self.instances()), &self.clock)
+    }
+
+    /// Remembers that Redis has yet to be told of a request that was allowed here.
+    pub(super) fn owe(&self, checks: &[&Check]) {
+        self.debts.add(checks, self.clock.now());
+    }
+
+    /// What Redis has yet to be told about `checks`, to be told now.
+    pub(super) fn owed(&self, checks: &[&Check]) -> Vec<Owed> {
+        self.debts.take(checks, self.clock.now())
+    }
+
+    /// Redis could not be told.
+    pub(super) fn still_owed(&self, checks: &[&Check], owed: &[Owed]) {
+        self.debts.give_back(checks, owed, self.clock.now());
+    }
+
     /// Forgets what is recorded for `check`.
     pub(super) fn forget(&self, check: &Check) {
         self.bucket(check.policy).cells.remove(&check.subject);
+        self.debts.forget(check);
     }
 
     /// Drops subjects whose bucket is full again and gives their memory back. For once a minute.
@@ -95,11 +140,21 @@ impl<C: Clock + Clone> Local<C> {
             bucket.limiter.retain_recent();
             bucket.limiter.shrink_to_fit();
         }
+        self.debts.sweep(self.clock.now(), |policy| self.bucket(policy).window);
+    }
+
+    /// Subjects remembered for `policy`.
+    pub(super) fn subjects_of(&self, policy: PolicyName) -> usize {
+        self.bucket(policy).limiter.len()
     }
 
     /// Subjects remembered, over all policies.
     pub(super) fn subjects(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.limiter.len()).sum()
+    }
+
+    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The order of the buckets is that of the enum.
@@ -115,7 +170,7 @@ impl<C: Clock> Bucket<C> {
         let quota = Quota::with_period(refill).unwrap_or(Quota::per_second(limit)).allow_burst(limit);
         let cells = Cells::default();
         let limiter = RateLimiter::<_, _, _, StateInformationMiddleware>::new(quota, cells.clone(), clock);
-        Self { limiter, cells, limit, refill }
+        Self { limiter, cells, limit, window: policy.window, refill }
     }
 
     /// Cells that a request takes: one for each instance, but no more than a full bucket holds.
@@ -123,9 +178,29 @@ impl<C: Clock> Bucket<C> {
         NonZeroU32::new(instances).map_or(NonZeroU32::MIN, |instances| instances.min(self.limit))
     }
 
+    /// Counting all subjects takes longer than finding one.
+    fn has_room_for(&self, subject: &str) -> bool {
+        self.cells.contains(subject) || self.limiter.len() < MOST_SUBJECTS
+    }
+
+    /// Takes as many cells as are more than `left`. A subject without a cell of its own is passed over: what is left of
+    /// a shared one says nothing about it.
+    fn leave(&self, subject: &str, left: u32) {
+        if left >= self.limit.get() || !self.has_room_for(subject) {
+            return;
+        }
+        let ask = Ask::look(subject.to_owned());
+        // Looking takes one off what it says.
+        let free = self.limiter.check_key(&ask).map_or(0, |state| state.remaining_burst_capacity() + 1);
+        if let Some(more) = free.checked_sub(left).and_then(NonZeroU32::new) {
+            // There are so many: nobody else takes any meanwhile.
+            let _ = self.limiter.check_key_n(&ask.taking(), more);
+        }
+    }
+
     /// The subject's own cell, or a shared one when there are too many.
     fn place(&self, subject: &str) -> Ask {
-        if self.limiter.len() < MOST_SUBJECTS || self.cells.contains(subject) {
+        if self.has_room_for(subject) {
             return Ask::look(subject.to_owned());
         }
         let mut hasher = DefaultHasher::new();

@@ -1,35 +1,46 @@
 //! How often a subject may do something.
 //!
-//! **The life of a request.** A handler lists its [`Check`]s, each a policy and a subject, and [`Limiter::check`] decides them
-//! together: all are looked at first, and only if each allows the request is it recorded under all of them. A denied
-//! request is recorded nowhere, so knocking on a closed door does not keep it closed.
+//! **The life of a request.** First the [shield](Limiter::shield): an address that floods is refused in process, before
+//! anything is done for it. A handler, or the table of routes, lists the request's [`Check`]s, each a policy and a subject,
+//! and [`Limiter::check`] decides them together: all are looked at first, and only if each allows the request is it recorded
+//! under all of them. A denied request is recorded nowhere, so knocking on a closed door does not keep it closed.
 //!
 //! **Who decides.** With Redis, one script over an exact sliding-window log on Redis's clock, shared by all instances
-//! (`shared.rs`). While Redis is away, or if there is none, governor in this process at the limit divided by the instances
-//! (`local.rs`, which says what that promises). A request is always decided by one of the two: nothing fails open.
+//! (`shared.rs`); governor in this process follows what it says. While Redis is away, or if there is none, governor decides,
+//! at the limit divided by the instances (`local.rs`, which says what that promises; `upkeep.rs` counts them), and what it
+//! lets through is told to Redis when it is back (`debts.rs`). A request is always decided by one of the two: nothing
+//! fails open.
 //!
 //! **Privacy.** Subjects end up in Redis keys, so callers pass an address ([`subject::address`]) or a keyed hash of an e-mail
 //! address, the same for known and unknown accounts.
 
 mod cells;
+mod counters;
+mod debts;
 mod headers;
 mod local;
 mod policy;
 mod shared;
+mod shield;
 pub mod subject;
+mod upkeep;
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::DefaultClock;
 
+use counters::{Counters, Decider};
+pub use counters::{LimiterSnapshot, PolicyCounts};
 pub use headers::headers;
 use local::Local;
-pub use policy::{PolicyName, UnknownPolicy};
+pub use policy::{PolicyName, SubjectKind, UnknownPolicy};
+use shield::Shield;
+pub use upkeep::Upkeep;
 
 use crate::redis::{Redis, RedisError};
-use crate::settings::Limits;
+use crate::settings::{Limits, Policy};
 
 /// One question to the limiter: may `subject` do what `policy` limits?
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,15 +118,34 @@ pub struct Limiter(Arc<Inner>);
 struct Inner {
     redis: Option<Redis>,
     local: Local<DefaultClock>,
+    shield: Shield<DefaultClock>,
     limits: Limits,
-    counters: LimiterCounters,
+    counters: Counters,
+}
+
+/// Where a subject stands at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its window. What is left counts no request that is being made.
+    pub window: Window,
+    /// The time until it may go on; zero if it may.
+    pub retry_after: Duration,
+    /// Whether Redis says so; else this process does.
+    pub told_by_redis: bool,
 }
 
 impl Limiter {
     /// A limiter for `limits`, on `redis` when it is available.
     pub fn new(redis: Option<Redis>, limits: Limits) -> Self {
         let local = Local::new(&limits, DefaultClock::default());
-        Self(Arc::new(Inner { redis, local, limits, counters: LimiterCounters::default() }))
+        let shield = Shield::new(&limits, DefaultClock::default());
+        Self(Arc::new(Inner { redis, local, shield, limits, counters: Counters::default() }))
+    }
+
+    /// The outer shield: `None` if a request of `address` may go on to be looked at, which is counted; else how long the
+    /// address has to wait. Takes well under a microsecond and waits for nothing.
+    pub fn shield(&self, address: IpAddr) -> Option<Duration> {
+        if self.0.limits.enabled { self.0.shield.refuses(address) } else { None }
     }
 
     /// Decides `checks` together and records the request if all allow it. A check that occurs twice counts once. Never
@@ -130,23 +160,31 @@ impl Limiter {
         if !self.0.limits.enabled || distinct.is_empty() {
             return Decision::Allowed(Vec::new());
         }
-        let verdicts = if let Some(verdicts) = self.decide_shared(&distinct).await {
-            LimiterCounters::count(&self.0.counters.decided_by_redis);
-            verdicts
-        } else {
-            LimiterCounters::count(&self.0.counters.decided_locally);
-            self.0.local.decide(&distinct)
+        let (by, verdicts) = match &self.0.redis {
+            None => (Decider::Local, self.0.local.decide(&distinct)),
+            Some(redis) => match self.decide_shared(redis, &distinct).await {
+                Some(verdicts) => (Decider::Redis, verdicts),
+                None => (Decider::Local, self.decide_alone(&distinct)),
+            },
         };
-        let decision = self.decision(&distinct, &verdicts);
-        let counters = &self.0.counters;
-        LimiterCounters::count(if decision.is_allowed() { &counters.allowed } else { &counters.denied });
-        decision
+        self.0.counters.count(by, &distinct, &verdicts);
+        self.decision(&distinct, &verdicts)
     }
 
-    async fn decide_shared(&self, checks: &[&Check]) -> Option<Vec<Verdict>> {
-        match shared::decide(self.0.redis.as_ref()?, &self.0.limits, checks).await {
-            Ok(verdicts) => Some(verdicts),
+    async fn decide_shared(&self, redis: &Redis, checks: &[&Check]) -> Option<Vec<Verdict>> {
+        // Debts wait for a Redis that can be told.
+        if !redis.available() {
+            return None;
+        }
+        let local = &self.0.local;
+        let owed = local.owed(checks);
+        match shared::decide(redis, &self.0.limits, checks, &owed).await {
+            Ok(verdicts) => {
+                local.follow(checks, &verdicts);
+                Some(verdicts)
+            }
             Err(error) => {
+                local.still_owed(checks, &owed);
                 // Outages are logged once, where the breaker opens.
                 if !error.is_outage() {
                     log::error!("the limiter decides in process: {error}");
@@ -156,21 +194,17 @@ impl Limiter {
         }
     }
 
+    /// Decides while Redis is away.
+    fn decide_alone(&self, checks: &[&Check]) -> Vec<Verdict> {
+        let verdicts = self.0.local.decide(checks);
+        if verdicts.iter().all(Verdict::allows) {
+            self.0.local.owe(checks);
+        }
+        verdicts
+    }
+
     fn decision(&self, checks: &[&Check], verdicts: &[Verdict]) -> Decision {
-        let windows = checks
-            .iter()
-            .zip(verdicts)
-            .map(|(check, verdict)| {
-                let policy = check.policy.of(&self.0.limits);
-                Window {
-                    policy: check.policy,
-                    limit: policy.limit,
-                    remaining: verdict.remaining,
-                    reset: verdict.reset,
-                    window: policy.window,
-                }
-            })
-            .collect();
+        let windows = checks.iter().zip(verdicts).map(|(check, verdict)| self.window(check, verdict)).collect();
         let longest = checks.iter().zip(verdicts).max_by_key(|(_, verdict)| verdict.wait);
         match longest {
             Some((check, verdict)) if !verdict.allows() => {
@@ -180,18 +214,50 @@ impl Limiter {
         }
     }
 
-    /// Forgets what is recorded for `check`, here and in Redis. An error means that Redis may still remember.
-    pub async fn reset(&self, check: &Check) -> Result<(), RedisError> {
-        self.0.local.forget(check);
-        match &self.0.redis {
-            Some(redis) => shared::forget(redis, check).await,
-            None => Ok(()),
-        }
+    fn window(&self, check: &Check, verdict: &Verdict) -> Window {
+        let Policy { limit, window } = self.0.limits.of(check.policy);
+        Window { policy: check.policy, limit, remaining: verdict.remaining, reset: verdict.reset, window }
     }
 
-    /// Tells how many instances share the limits, for when this one has to decide alone. 0 counts as 1.
+    /// Where the subject of `check` stands, by Redis where it answers, else by this process. Records nothing.
+    pub async fn standing(&self, check: &Check) -> Standing {
+        let by_redis = match &self.0.redis {
+            Some(redis) => shared::look(redis, &self.0.limits, check).await.ok().flatten(),
+            None => None,
+        };
+        let verdict = by_redis.unwrap_or_else(|| self.0.local.look(check));
+        let (window, retry_after) = (self.window(check, &verdict), verdict.wait);
+        Standing { window, retry_after, told_by_redis: by_redis.is_some() }
+    }
+
+    /// Forgets what is recorded for `check`: in Redis, here, and on every other instance that listens. An error means that
+    /// Redis is away: then only this instance has forgotten.
+    pub async fn reset(&self, check: &Check) -> Result<(), RedisError> {
+        let outcome = match &self.0.redis {
+            Some(redis) => match shared::forget(redis, check).await {
+                Ok(()) => Self::announce_reset(redis, check).await,
+                Err(error) => Err(error),
+            },
+            None => Ok(()),
+        };
+        self.0.local.forget(check);
+        outcome
+    }
+
+    /// Whether Redis decides at the moment.
+    pub fn is_shared(&self) -> bool {
+        self.0.redis.as_ref().is_some_and(Redis::available)
+    }
+
+    /// Tells how many instances share the limits, for when this one has to decide alone. 0 counts as 1. For tests: a
+    /// server is told by its [upkeep](Self::spawn_upkeep).
     pub fn set_instances(&self, instances: u32) {
         self.0.local.set_instances(instances);
+    }
+
+    /// How many instances share the limits, by the last count.
+    pub fn instances(&self) -> u32 {
+        self.0.local.instances()
     }
 
     /// Drops what this process no longer needs to remember. For once a minute.
@@ -204,6 +270,11 @@ impl Limiter {
         self.0.local.subjects()
     }
 
+    /// Subjects that this process remembers for `policy`.
+    pub fn subjects_of(&self, policy: PolicyName) -> usize {
+        self.0.local.subjects_of(policy)
+    }
+
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
@@ -213,6 +284,16 @@ impl Limiter {
     pub fn counters(&self) -> LimiterSnapshot {
         self.0.counters.snapshot()
     }
+
+    /// What was decided under `policy` since the start.
+    pub fn counts_of(&self, policy: PolicyName) -> PolicyCounts {
+        self.0.counters.of(policy)
+    }
+
+    /// Requests that the shield has refused since the start.
+    pub fn shielded(&self) -> u64 {
+        self.0.shield.refused()
+    }
 }
 
 impl std::fmt::Debug for Limiter {
@@ -221,43 +302,5 @@ impl std::fmt::Debug for Limiter {
             .field("redis", &self.0.redis)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
-    }
-}
-
-/// Counts of decisions.
-#[derive(Debug, Default)]
-struct LimiterCounters {
-    allowed: AtomicU64,
-    denied: AtomicU64,
-    decided_by_redis: AtomicU64,
-    decided_locally: AtomicU64,
-}
-
-/// Counts of decisions at one moment. Each request with at least one check is in one of the first two and in one of the
-/// last two.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LimiterSnapshot {
-    /// Requests allowed.
-    pub allowed: u64,
-    /// Requests denied.
-    pub denied: u64,
-    /// Requests that Redis decided.
-    pub decided_by_redis: u64,
-    /// Requests that this process decided.
-    pub decided_locally: u64,
-}
-
-impl LimiterCounters {
-    fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn snapshot(&self) -> LimiterSnapshot {
-        LimiterSnapshot {
-            allowed: self.allowed.load(Ordering::Relaxed),
-            denied: self.denied.load(Ordering::Relaxed),
-            decided_by_redis: self.decided_by_redis.load(Ordering::Relaxed),
-            decided_locally: self.decided_locally.load(Ordering::Relaxed),
-        }
     }
 }

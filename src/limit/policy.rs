@@ -1,80 +1,52 @@
-//! The policies, by name. How much each allows is a setting.
+//! The policies, by name: what each counts by. How much each allows is a setting.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use crate::settings::{Limits, Policy};
+pub use crate::settings::PolicyName;
 
-/// What is limited, and per what. The text form is stable: it is in Redis keys, headers and URLs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PolicyName {
-    /// Codes and links asked for, per mailbox.
-    OtpRequestEmail,
-    /// Codes and links asked for, per client address.
-    RequestAddress,
-    /// Codes and links tried, per client address.
-    VerifyAddress,
-    /// Registrations, per client address.
-    RegisterAddress,
-    /// Passwords tried, per mailbox.
-    LoginEmail,
-    /// Passwords tried, per client address.
-    LoginAddress,
-    /// Everything else, per client address.
-    ApiAddress,
+/// What a policy counts by, which says how its subjects are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectKind {
+    /// A mailbox, as a keyed hash.
+    Mailbox,
+    /// A mailbox with its aliases, as a keyed hash.
+    AbuseKey,
+    /// The domain of a mailbox, as a keyed hash: many people have one of their own.
+    Domain,
+    /// A client address: IPv4, or an IPv6 /64.
+    Address,
+    /// An IPv6 /56.
+    Network,
+    /// Everybody: one subject.
+    Everybody,
 }
 
 impl PolicyName {
-    /// Every policy.
-    pub const ALL: [Self; 7] = [
-        Self::OtpRequestEmail,
-        Self::RequestAddress,
-        Self::VerifyAddress,
-        Self::RegisterAddress,
-        Self::LoginEmail,
-        Self::LoginAddress,
-        Self::ApiAddress,
-    ];
-
-    /// The text form, snake case.
-    pub const fn as_str(self) -> &'static str {
+    /// What it counts by.
+    pub const fn subject(self) -> SubjectKind {
         match self {
-            Self::OtpRequestEmail => "otp_request_email",
-            Self::RequestAddress => "request_address",
-            Self::VerifyAddress => "verify_address",
-            Self::RegisterAddress => "register_address",
-            Self::LoginEmail => "login_email",
-            Self::LoginAddress => "login_address",
-            Self::ApiAddress => "api_address",
-        }
-    }
-
-    /// How many requests in which time: at least one request, and at least a millisecond.
-    pub fn of(self, limits: &Limits) -> Policy {
-        let policy = match self {
-            Self::OtpRequestEmail => limits.otp_request_email,
-            Self::RequestAddress => limits.request_address,
-            Self::VerifyAddress => limits.verify_address,
-            Self::RegisterAddress => limits.register_address,
-            Self::LoginEmail => limits.login_email,
-            Self::LoginAddress => limits.login_address,
-            Self::ApiAddress => limits.api_address,
-        };
-        Policy { limit: policy.limit.max(1), window: policy.window.max(Duration::from_millis(1)) }
-    }
-
-    /// Whether the subject is the client's own address, so that the client may know what is left. What is left of somebody
-    /// else's mailbox would tell a stranger what its owner is doing.
-    pub const fn is_about_the_client(self) -> bool {
-        match self {
-            Self::OtpRequestEmail | Self::LoginEmail => false,
+            Self::OtpRequestEmail | Self::OtpRequestEmailDay | Self::LoginEmail => SubjectKind::Mailbox,
+            Self::OtpRequestAbuseKey => SubjectKind::AbuseKey,
+            Self::RequestDomain => SubjectKind::Domain,
+            Self::RequestGlobal => SubjectKind::Everybody,
+            Self::RequestNetwork => SubjectKind::Network,
             Self::RequestAddress
             | Self::VerifyAddress
             | Self::RegisterAddress
             | Self::LoginAddress
-            | Self::ApiAddress => true,
+            | Self::RefreshAddress
+            | Self::DirectoryAddress
+            | Self::ProfileAddress
+            | Self::AdminAddress
+            | Self::ApiAddress => SubjectKind::Address,
         }
+    }
+
+    /// Whether the subject is the client's own address, so that the client may know what is left. What is left of a
+    /// mailbox, a domain or everybody's share would tell a stranger what others are doing, and a /56 may be shared.
+    pub const fn is_about_the_client(self) -> bool {
+        matches!(self.subject(), SubjectKind::Address)
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `{mail}:urgent`, `{mail}:high`, `{mail}:normal`, `{mail}:low` | list | ids of mails that wait for a worker | until taken |
 //! | `rate:{policy}:{subject}` | list | microsecond times of the requests in the window | the policy's window |
+//! | `gatepost:instances` | sorted set | ids of the instances that limit, by when each counts no more | 7 s after the last heartbeat |
 //! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
 //! | `session:{sha256 of the token}`, `session:id:{id}` | hash | a session | 300 s, never past its expiry |
@@ -13,6 +14,7 @@
 //! | `gatepost:health` | string | what an examination has written and reads back | 10 s |
 //! | `gatepost:ping` | string | what `gatepost cache ping` has written | 10 s |
 //! | `gatepost:invalidations` | channel | cache keys that other instances must forget | |
+//! | `gatepost:limits` | channel | subjects of limiter policies that other instances must forget | |
 //!
 //! The braces around `mail` are part of the name: a Redis Cluster hash tag, which keeps the four lists in one slot so
 //! that one command can wait on all of them. All other braces in the table are placeholders.
@@ -38,6 +40,10 @@ pub const HEALTH: &str = "gatepost:health";
 pub const PING: &str = "gatepost:ping";
 /// The pub/sub channel on which instances tell each other what to forget.
 pub const INVALIDATIONS: &str = "gatepost:invalidations";
+/// The instances that share the limits.
+pub const INSTANCES: &str = "gatepost:instances";
+/// The pub/sub channel on which instances tell each other whose limits were reset.
+pub const LIMIT_RESETS: &str = "gatepost:limits";
 
 /// The log of a limiter policy for one subject. `subject` holds nothing personal: an address or a keyed hash.
 pub fn rate(policy: &str, subject: &str) -> String {

@@ -45,7 +45,7 @@ pub use auth::{Auth, LoginMethods, PasswordHashing, Registration};
 pub use cache::Cache;
 pub use database::{Database, DatabaseUrl};
 pub use dkim::{Dkim, DkimKey, SigningKey};
-pub use limits::Limits;
+pub use limits::{Limits, PolicyName};
 pub use log::{Log, LogFormat};
 pub use mail::{Delivery, Mail};
 pub use mailbox::Mailbox;

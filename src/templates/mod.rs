@@ -106,6 +106,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     embedded!("mail/sign_in.html"),
     embedded!("mail/sign_in.txt"),
     embedded!("pages/_admin_cache.html"),
+    embedded!("pages/_admin_limits.html"),
     embedded!("pages/_admin_mail.html"),
     embedded!("pages/_flow.html"),
     embedded!("pages/_macros.html"),

@@ -131,6 +131,8 @@ fn options(registration: &str) -> Options {
     Options::registration(registration)
         .set("LOGIN_METHOD", "otp,magic_link,password")
         .set("GATEPOST_LIMITS_OTP_REQUEST_EMAIL", "100/300s")
+        .set("GATEPOST_LIMITS_OTP_REQUEST_EMAIL_DAY", "100/1d")
+        .set("GATEPOST_LIMITS_OTP_REQUEST_ABUSE_KEY", "100/1d")
         .set("GATEPOST_LIMITS_REQUEST_ADDRESS", "1000/300s")
         .set("GATEPOST_LIMITS_REGISTER_ADDRESS", "1000/300s")
         .set("GATEPOST_LIMITS_VERIFY_ADDRESS", "1000/300s")

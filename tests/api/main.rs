@@ -13,6 +13,7 @@
 #[macro_use]
 mod app;
 mod admin_cache;
+mod admin_limits;
 mod admin_users;
 mod bad_input;
 mod client;

@@ -7,7 +7,9 @@
 )]
 
 mod commands;
+mod instances;
 mod limiter;
+mod model;
 mod outage;
 #[path = "../support/mod.rs"]
 mod support;
@@ -48,16 +50,8 @@ async fn connect_patiently(server: &support::Redis) -> Redis {
 /// `limit` requests in `window` for every policy, but one request for passwords per mailbox.
 fn limits(limit: u32, window: Duration) -> Limits {
     let policy = Policy { limit, window };
-    Limits {
-        enabled: true,
-        otp_request_email: policy,
-        request_address: policy,
-        verify_address: policy,
-        register_address: policy,
-        login_email: Policy { limit: 1, window },
-        login_address: policy,
-        api_address: policy,
-    }
+    let all = Limits { enabled: true, shield_address: policy, shield_burst: 1, policies: [policy; PolicyName::COUNT] };
+    all.with(PolicyName::LoginEmail, Policy { limit: 1, window })
 }
 
 /// A check of the policy for other requests.

@@ -60,7 +60,7 @@ async fn a_killed_server_hands_the_decision_over_at_once_and_takes_it_back() {
         passed += u32::from(passes(&limiter, "a").await);
         assert!(begun.elapsed() < Duration::from_millis(150), "{:?}", begun.elapsed());
     }
-    assert_eq!(passed, 5, "the process keeps the limit by itself");
+    assert_eq!(passed, 4, "the process keeps the limit by itself, and knows of the one before");
     assert_eq!(limiter.counters().decided_locally, 100);
     assert!(!redis.available());
 
@@ -94,7 +94,7 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
         passed += u32::from(allowed);
         assert!(took < Duration::from_millis(300), "{took:?}");
     }
-    assert_eq!(passed, 5);
+    assert_eq!(passed, 4, "one was before");
     assert!(!redis.available(), "the breaker is open");
     let begun = Instant::now();
     for _ in 0..1000 {

@@ -1,6 +1,7 @@
 //! The JSON API, one file a noun.
 
 pub mod admin_cache;
+pub mod admin_limits;
 pub mod admin_mail;
 pub mod admin_stats;
 pub mod admin_suppressions;

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ModeField, SignInView, admitted, counted, with_limits};
+use super::sign_in::{ModeField, SignInView, admitted, counted};
 use crate::auth::AuthError;
 use crate::domain::Redacted;
 use crate::http::error::ApiError;
@@ -97,13 +97,10 @@ pub async fn change(
     SignedIn(who): SignedIn,
     Json(body): Json<ChangePassword>,
 ) -> Result<HttpResponse, ApiError> {
-    let limits = guard::call(&site, &client).await?;
     let mut fields = Fields::default();
     let new = fields.secret("new", body.new.as_deref());
     fields.finish()?;
     let current = body.current.map(Redacted::new);
     site.auth.change_password(&who, current.as_ref(), &present(new)?, &client.origin).await?;
-    let mut response = HttpResponse::NoContent();
-    with_limits(&mut response, &limits);
-    Ok(response.finish())
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -171,7 +171,7 @@ pub fn counted(site: &Site, method: &str, outcome: Result<Admission, AuthError>)
 }
 
 /// Adds the headers that tell a client its limits.
-pub fn with_limits(response: &mut HttpResponseBuilder, limits: &LimitHeaders) {
+fn with_limits(response: &mut HttpResponseBuilder, limits: &LimitHeaders) {
     for (name, value) in limits {
         response.insert_header((*name, value.as_str()));
     }

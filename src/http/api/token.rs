@@ -4,12 +4,12 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{TokenView, with_limits};
+use super::sign_in::TokenView;
 use crate::auth::AuthError;
 use crate::domain::RefreshToken;
+use crate::http::Site;
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Json};
-use crate::http::{Site, guard};
 
 /// A refresh token.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -71,15 +71,12 @@ pub async fn refresh(
     client: Client,
     Json(body): Json<Refresh>,
 ) -> Result<HttpResponse, ApiError> {
-    let limits = guard::call(&site, &client).await?;
     let mut fields = Fields::default();
     let token = fields.required("refresh_token", body.refresh_token.as_deref());
     fields.finish()?;
     let token = RefreshToken::parse(present(token)?.trim()).ok_or(AuthError::InvalidRefreshToken)?;
     let pair = site.auth.refresh(&token, &client.origin).await?;
-    let mut response = HttpResponse::Ok();
-    with_limits(&mut response, &limits);
-    Ok(response.json(TokenView::new(&pair.access, &pair.refresh)))
+    Ok(HttpResponse::Ok().json(TokenView::new(&pair.access, &pair.refresh)))
 }
 
 /// `GET /.well-known/jwks.json`

@@ -10,9 +10,9 @@ use crate::auth::UserQuery;
 use crate::cache::{Resource, ResponseKey};
 use crate::domain::{Role, UserStatus};
 use crate::http::error::ApiError;
-use crate::http::extract::{Client, SignedIn};
+use crate::http::extract::SignedIn;
 use crate::http::views::UserView;
-use crate::http::{Site, cached, guard};
+use crate::http::{Site, cached};
 
 /// How long a page of the directory is kept.
 const PAGE_TTL: Duration = Duration::from_mins(3);
@@ -84,12 +84,10 @@ fn page_key(query: &UserQuery, role: Role) -> ResponseKey {
 )]
 pub async fn list(
     site: web::Data<Site>,
-    client: Client,
     SignedIn(who): SignedIn,
     request: HttpRequest,
     query: web::Query<DirectoryQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let limits = guard::call(&site, &client).await?;
     let role = who.user.role;
     let query = query.into_inner().parse(role)?;
     let load = async || {
@@ -98,9 +96,7 @@ pub async fn list(
         let next_cursor = page.next.map(|next| next.to_string());
         Ok(DirectoryView { users: page.users.iter().map(seen).collect(), next_cursor })
     };
-    let mut response = cached::cached(&site, &request, &page_key(&query, role), PAGE_TTL, load).await?;
-    guard::tell(response.headers_mut(), &limits);
-    Ok(response)
+    cached::cached(&site, &request, &page_key(&query, role), PAGE_TTL, load).await
 }
 
 /// `GET /api/users/{name}`

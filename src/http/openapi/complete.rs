@@ -12,6 +12,7 @@ use utoipa::openapi::{Content, ContentBuilder, Header, ObjectBuilder, OpenApi, R
 
 use crate::http::cookies::SESSION_COOKIE;
 use crate::http::error::{ApiError, Code, FieldError};
+use crate::http::guard;
 
 /// Completes the derived document.
 pub(super) struct Completion;
@@ -128,6 +129,9 @@ fn shared_failures(path: &str, operation: &Operation, writes: bool) -> Vec<Code>
     }
     if path.starts_with("/api/admin/") {
         codes.push(Code::Forbidden);
+    }
+    if path.starts_with("/api/") && !guard::is_hot(path) {
+        codes.push(Code::RateLimited);
     }
     if path.starts_with("/api/") || path == "/forward-auth" {
         codes.extend([Code::Internal, Code::Unavailable]);

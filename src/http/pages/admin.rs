@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{admin_cache, admin_mail, page, see_other, time, with_notice};
+use super::{admin_cache, admin_limits, admin_mail, page, see_other, time, with_notice};
 use crate::auth::AuthError;
 use crate::domain::{AdminAction, NextPath, UserId, UserStatus};
 use crate::http::Site;
@@ -62,6 +62,7 @@ pub(crate) async fn show(
         "self_id": who.user.id,
         "mail": mail,
         "cache": admin_cache::section(&site),
+        "limits": admin_limits::section(&site),
     });
     page(&site, &http, Some(&who), StatusCode::OK, ("admin", "Administration"), context)
 }

@@ -4,6 +4,7 @@
 pub(super) mod account;
 pub(super) mod admin;
 pub(super) mod admin_cache;
+pub(super) mod admin_limits;
 pub(super) mod admin_mail;
 pub(super) mod assets;
 pub(super) mod dev_mail;
@@ -120,6 +121,9 @@ fn notice(request: &HttpRequest) -> Option<Value> {
         "cache-forgotten" => ("success", "Forgotten on every server. What is asked for next is read anew."),
         "cache-forgotten-here" => ("error", "Redis is away: only this server has forgotten."),
         "cache-unknown" => ("error", "The cache holds nothing by that name."),
+        "limit-reset" => ("success", "The whole limit is left again, on every server."),
+        "limit-reset-here" => ("error", "Redis is away: only this server has forgotten."),
+        "limit-unknown" => ("error", "That limit does not count by what was given."),
         "conflict" => ("error", "That is no longer possible: the account has changed in the meantime."),
         "last-admin" => ("error", "This is the last admin. Make somebody else an admin first."),
         "invite-failed" => ("error", "That address is not valid or has an account already."),

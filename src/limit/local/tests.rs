@@ -5,16 +5,8 @@ use super::*;
 
 fn limits(limit: u32, window: Duration) -> Limits {
     let policy = Policy { limit, window };
-    Limits {
-        enabled: true,
-        otp_request_email: policy,
-        request_address: policy,
-        verify_address: policy,
-        register_address: policy,
-        login_email: Policy { limit: 1, window },
-        login_address: policy,
-        api_address: policy,
-    }
+    let all = Limits { enabled: true, shield_address: policy, shield_burst: 1, policies: [policy; PolicyName::COUNT] };
+    all.with(PolicyName::LoginEmail, Policy { limit: 1, window })
 }
 
 fn local(limit: u32, window: Duration) -> (Local<FakeRelativeClock>, FakeRelativeClock) {
@@ -164,4 +156,77 @@ proptest! {
             prop_assert!(passes(&local, "a"));
         }
     }
+}
+
+/// What the buckets should do, with nothing but numbers: the time at which each is full again.
+#[derive(Default)]
+struct Model(std::collections::HashMap<(PolicyName, usize), u128>);
+
+impl Model {
+    /// Whether a request at `now` passes all of `asked`, given as policy, subject, limit and refill.
+    fn decide(&mut self, now: u128, asked: &[(PolicyName, usize, u32, u128)], instances: u32) -> bool {
+        let after = asked.iter().map(|&(policy, subject, limit, refill)| {
+            let cost = u128::from(instances.clamp(1, limit));
+            let full = self.0.get(&(policy, subject)).copied().unwrap_or(0).max(now) + cost * refill;
+            ((policy, subject), full, full <= now + u128::from(limit) * refill)
+        });
+        let after: Vec<_> = after.collect();
+        let passes = after.iter().all(|(_, _, fits)| *fits);
+        if passes {
+            self.0.extend(after.into_iter().map(|(bucket, full, _)| (bucket, full)));
+        }
+        passes
+    }
+
+    /// Redis says that `left` are left.
+    fn follow(&mut self, now: u128, (policy, subject, limit, refill): (PolicyName, usize, u32, u128), left: u32) {
+        let full = self.0.get(&(policy, subject)).copied().unwrap_or(0).max(now);
+        let free = (now + u128::from(limit) * refill - full) / refill;
+        let more = free.saturating_sub(u128::from(left));
+        self.0.insert((policy, subject), full + more * refill);
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_decides_as_the_model_does_whatever_the_clock_the_limits_and_the_subjects(
+        limit in 1_u32..20,
+        window in 1_u64..20_000,
+        steps in proptest::collection::vec((0_u64..3_000, 0_usize..3, 1_u32..5, 0_u32..40, any::<bool>()), 1..200),
+    ) {
+        let window = Duration::from_millis(window);
+        let (local, clock) = local(limit, window);
+        let (mut model, mut now) = (Model::default(), Duration::from_secs(1));
+        for (gap, subject, instances, left, both) in steps {
+            clock.advance(Duration::from_millis(gap));
+            now += Duration::from_millis(gap);
+            local.set_instances(instances);
+            let policies = [(PolicyName::ApiAddress, limit), (PolicyName::LoginEmail, 1)];
+            let policies = &policies[..if both { 2 } else { 1 }];
+            let asked: Vec<_> =
+                policies.iter().map(|&(policy, limit)| (policy, subject, limit, (window / limit).as_nanos())).collect();
+            let checks: Vec<_> = asked.iter().map(|(policy, ..)| Check::new(*policy, subject.to_string())).collect();
+            let checks: Vec<&Check> = checks.iter().collect();
+            if left < 20 {
+                let told = Verdict { remaining: left, wait: Duration::ZERO, reset: Duration::ZERO };
+                local.follow(&checks[..1], &[told]);
+                model.follow(now.as_nanos(), asked[0], left);
+            }
+            let passes = local.decide(&checks).iter().all(Verdict::allows);
+            prop_assert_eq!(passes, model.decide(now.as_nanos(), &asked, instances), "at {:?}", now);
+        }
+    }
+}
+
+#[test]
+fn what_redis_says_is_left_is_left_here() {
+    let (local, _) = local(10, Duration::from_mins(5));
+    let told = |remaining| Verdict { remaining, wait: Duration::ZERO, reset: Duration::ZERO };
+    local.follow(&[&check("a")], &[told(3)]);
+    assert_eq!(local.look(&check("a")).remaining, 3);
+    local.follow(&[&check("a")], &[told(7)]);
+    assert_eq!(local.look(&check("a")).remaining, 3, "what was taken here is not given back");
+    assert_eq!((0..20).filter(|_| passes(&local, "a")).count(), 3);
+    local.follow(&[&check("b")], &[told(10)]);
+    assert_eq!(local.subjects(), 1, "who has used nothing takes no memory");
 }

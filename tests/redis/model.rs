@@ -1,0 +1,180 @@
+//! The script of the sliding window beside a model of three lines, on a clock that the test moves.
+//!
+//! The script asks Redis for the time in one place; here that place reads it from the arguments instead. All else is what
+//! the product sends.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use redis::aio::MultiplexedConnection;
+
+use super::support;
+
+const SCRIPT: &str = include_str!("../../src/limit/scripts/sliding_window.lua");
+const KEYS: [&str; 3] = ["rate:a", "rate:b", "rate:c"];
+/// Long after now, in microseconds since 1970: Redis, whose own clock expires keys, leaves these alone.
+const BEGIN: u64 = 4_000_000_000_000_000;
+
+/// What one key allows.
+#[derive(Clone, Copy, Debug)]
+struct Policy {
+    limit: u64,
+    window: u64,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+struct Step {
+    /// Microseconds since the last one.
+    gap: u64,
+    /// Which keys are asked about: a bit each.
+    keys: usize,
+    /// Whether it only looks.
+    looks: bool,
+    /// Whether half of each limit is in force.
+    lowered: bool,
+    /// Requests that were let through elsewhere, and how long ago the last one was.
+    owed: (u64, u64),
+}
+
+/// What is asked about one key.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    key: usize,
+    policy: Policy,
+    owed: (u64, u64),
+}
+
+/// The times of what was recorded, by key.
+#[derive(Debug, Default)]
+struct Model([Vec<u64>; 3]);
+
+impl Model {
+    fn decide(&mut self, now: u64, asked: &[Asked], records: bool) -> Vec<(u64, u64, u64)> {
+        let mut waits = Vec::new();
+        for Asked { key, policy: Policy { limit, window }, owed: (count, age) } in asked.iter().copied() {
+            let log = &mut self.0[key];
+            log.retain(|time| time + window > now);
+            if age < window {
+                let at = log.last().map_or(now - age, |last| (now - age).max(*last));
+                let more = count.min(limit.saturating_sub(log.len() as u64));
+                log.extend((0..more).map(|_| at));
+            }
+            let over = log.len().checked_sub(usize::try_from(limit).unwrap());
+            waits.push(over.map_or(0, |over| log[over] + window - now));
+        }
+        let recorded = records && waits.iter().all(|wait| *wait == 0);
+        let answer = asked.iter().zip(waits).map(|(Asked { key, policy, .. }, wait)| {
+            let log = &mut self.0[*key];
+            log.extend(recorded.then_some(now));
+            let reset = log.first().map_or(0, |first| first + policy.window - now);
+            (policy.limit.saturating_sub(log.len() as u64), wait, reset)
+        });
+        answer.collect()
+    }
+}
+
+async fn call(
+    conn: &mut MultiplexedConnection,
+    script: &str,
+    now: u64,
+    asked: &[Asked],
+    records: bool,
+) -> Vec<(u64, u64, u64)> {
+    let mut command = redis::cmd("EVAL");
+    command.arg(script).arg(asked.len());
+    for asked in asked {
+        command.arg(KEYS[asked.key]);
+    }
+    command.arg(u8::from(records));
+    for Asked { policy, owed, .. } in asked {
+        command.arg(policy.limit).arg(policy.window).arg(owed.0).arg(owed.1);
+    }
+    command.arg(now / 1_000_000).arg(now % 1_000_000).query_async(conn).await.unwrap()
+}
+
+fn a_policy() -> impl Strategy<Value = Policy> {
+    (1_u64..12, 1_u64..5_000_000).prop_map(|(limit, window)| Policy { limit, window })
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    let gap = prop_oneof![Just(0_u64), 1_u64..1_000, 1_u64..3_000_000];
+    let owed = prop_oneof![4 => Just((0_u64, 0_u64)), 1 => (1_u64..15, 0_u64..6_000_000)];
+    (gap, 1_usize..8, prop::bool::weighted(0.2), prop::bool::weighted(0.1), owed)
+        .prop_map(|(gap, keys, looks, lowered, owed)| Step { gap, keys, looks, lowered, owed })
+}
+
+/// Fails unless no window of time saw more than the limit.
+fn assert_within(policy: Policy, allowed: &[u64]) {
+    let limit = usize::try_from(policy.limit).unwrap();
+    for times in allowed.windows(limit + 1) {
+        assert!(times[limit] - times[0] >= policy.window, "{policy:?}: {times:?}");
+    }
+}
+
+async fn play(conn: &mut MultiplexedConnection, script: &str, policies: [Policy; 3], steps: &[Step]) {
+    redis::cmd("FLUSHALL").exec_async(conn).await.unwrap();
+    let (mut model, mut now, mut allowed) = (Model::default(), BEGIN, [const { Vec::new() }; 3]);
+    for step in steps {
+        now += step.gap;
+        let asked: Vec<_> = (0..KEYS.len())
+            .filter(|key| step.keys & (1 << key) != 0)
+            .map(|key| {
+                let Policy { limit, window } = policies[key];
+                let limit = if step.lowered { limit.div_ceil(2) } else { limit };
+                Asked { key, policy: Policy { limit, window }, owed: step.owed }
+            })
+            .collect();
+        let answer = call(conn, script, now, &asked, !step.looks).await;
+        assert_eq!(answer, model.decide(now, &asked, !step.looks), "{step:?} at {}", now - BEGIN);
+        if !step.looks && answer.iter().all(|(_, wait, _)| *wait == 0) {
+            asked.iter().for_each(|asked| allowed[asked.key].push(now));
+        }
+        for asked in &asked {
+            let log: Vec<u64> =
+                redis::cmd("LRANGE").arg(KEYS[asked.key]).arg(0).arg(-1).query_async(conn).await.unwrap();
+            assert_eq!(log, model.0[asked.key]);
+            assert!(log.len() as u64 <= policies[asked.key].limit, "a log is no longer than its limit");
+        }
+    }
+    for (policy, allowed) in policies.iter().zip(&allowed) {
+        assert_within(*policy, allowed);
+    }
+}
+
+#[test]
+fn the_script_decides_as_the_model_does_whatever_the_clock_the_limits_and_the_subjects() {
+    let script = SCRIPT.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+    assert_ne!(script, SCRIPT, "the script has another way to tell the time");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(support::Redis::start());
+    let conn = runtime.block_on(server.connection());
+    let mut runner = TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
+    let cases = (prop::array::uniform3(a_policy()), prop::collection::vec(a_step(), 1..60));
+    let outcome = runner.run(&cases, |(policies, steps)| {
+        runtime.block_on(play(&mut conn.clone(), &script, policies, &steps));
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn a_long_log_is_cleared_wherever_it_ends() {
+    let script = SCRIPT.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = support::Redis::start().await;
+        let mut conn = server.connection().await;
+        let policy = Policy { limit: 100, window: 1_000 };
+        let asked = [Asked { key: 0, policy, owed: (0, 0) }];
+        for past in 0..=100 {
+            redis::cmd("DEL").arg(KEYS[0]).exec_async(&mut conn).await.unwrap();
+            let mut model = Model::default();
+            for number in 0..100 {
+                let now = BEGIN + number;
+                assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked, true));
+            }
+            let now = BEGIN + 999 + past;
+            assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked, true), "{past}");
+        }
+    });
+}
