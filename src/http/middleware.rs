@@ -12,6 +12,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{Error, HttpResponse, web};
 use futures_util::future::{Either, FutureExt, LocalBoxFuture};
 
+use super::client_address::PassedOver;
 use super::error::{ApiError, Code};
 use super::extract::Provenance;
 use super::headers::{Common, RequestId};
@@ -26,12 +27,14 @@ struct Parts {
     site: web::Data<Site>,
     hot: Hot,
     common: Common,
+    passed_over: PassedOver,
 }
 
 impl Around {
     /// Around the routes of `site`.
     pub(super) fn new(site: &web::Data<Site>) -> Self {
-        Self(Arc::new(Parts { site: site.clone(), hot: Hot::new(site), common: Common::new(site) }))
+        let (site, passed_over) = (site.clone(), PassedOver::new());
+        Self(Arc::new(Parts { hot: Hot::new(&site), common: Common::new(&site), passed_over, site }))
     }
 }
 
@@ -71,7 +74,7 @@ where
     forward_ready!(routes);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let Parts { site, hot, common } = &*self.around;
+        let Parts { site, hot, common, .. } = &*self.around;
         if let Some(response) = hot.answer(&request, site, common) {
             return Either::Left(ready(Ok(request.into_response(response))));
         }
@@ -89,6 +92,7 @@ where
     let site = &around.site;
     let id = RequestId::new(site, started);
     let _in_flight = InFlight::new(site);
+    around.passed_over.look(request.request(), site);
     let response = if is_foreign_write(&request, site) {
         let detail = "Another site caused this request. Open the page here and try again.";
         let error = ApiError::new(Code::CrossSite, detail);
