@@ -89,13 +89,13 @@ enum Carrier {
 }
 
 /// What the request shows to be recognised, unread. A bearer token wins over a cookie.
-fn shown(headers: &HeaderMap) -> Option<(&str, Carrier)> {
+fn shown<'a>(headers: &'a HeaderMap, site: &Site) -> Option<(&'a str, Carrier)> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         let token = token.trim();
         return (scheme.eq_ignore_ascii_case("bearer") && token.len() <= 4096).then_some((token, Carrier::Header));
     }
-    cookies::session_token(headers).map(|token| (token, Carrier::Cookie))
+    cookies::session_token(headers, site).map(|token| (token, Carrier::Cookie))
 }
 
 /// What is shown, if it has the form of a credential.
@@ -109,7 +109,7 @@ fn credential((text, carrier): (&str, Carrier)) -> Option<Credential> {
 
 /// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.
 pub(super) fn recognised(request: &HttpRequest, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
-    let (text, carrier) = shown(request.headers())?;
+    let (text, carrier) = shown(request.headers(), site)?;
     // An access token is none in a cookie, however good it is.
     if carrier == Carrier::Cookie && !text.starts_with(SessionToken::PREFIX) {
         return None;
@@ -130,7 +130,7 @@ async fn authenticate(request: HttpRequest) -> Result<Arc<Authenticated>, ApiErr
 
 async fn authenticate_here(request: HttpRequest) -> Result<Arc<Authenticated>, ApiError> {
     let site = site(&request)?;
-    let shown = shown(request.headers()).ok_or_else(ApiError::unauthorized)?;
+    let shown = shown(request.headers(), site).ok_or_else(ApiError::unauthorized)?;
     let credential = credential(shown).ok_or_else(ApiError::unauthorized)?;
     let (_, carrier) = shown;
     let writes = !request.method().is_safe();
@@ -182,6 +182,24 @@ impl FromRequest for Viewer {
                 Err(error) if error.code.status().is_client_error() => Ok(Self(None)),
                 Err(error) => Err(error),
             }
+        })
+    }
+}
+
+/// Who was signed in by the cookie that a sign-in from this site is about to replace.
+#[derive(Clone, Debug)]
+pub struct Former(pub Option<Arc<Authenticated>>);
+
+impl FromRequest for Former {
+    type Error = ApiError;
+    type Future = Pending<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            // Without a cookie there is nothing to replace; what another site caused, or may have, replaces nothing.
+            let has_cookie = shown(request.headers(), site(&request)?).is_some_and(|(_, by)| by == Carrier::Cookie);
+            Ok(Self(if has_cookie { authenticate(request).await.ok() } else { None }))
         })
     }
 }
