@@ -9,6 +9,7 @@
 mod arguments;
 mod cache;
 mod configuration;
+mod doctor;
 mod mail;
 mod operators;
 mod preview;
