@@ -233,8 +233,7 @@ impl App {
     pub async fn start(mut settings: Settings) -> Result<Running, StartError> {
         let address = settings.server.bind;
         let listen = |error| StartError::Listen { address, error };
-        let listener = TcpListener::bind(address).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
+        let listener = http::listen(address).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         settings.server.bound_to(address);
         Self::build(settings).await?.serve(listener, address)

@@ -5,6 +5,7 @@
 
 mod cache;
 mod config;
+mod doctor;
 mod health;
 mod limits;
 mod mail;
@@ -55,6 +56,8 @@ enum Command {
     Migrate,
     /// Prints the settings in force and where each comes from, with secrets hidden
     Config,
+    /// Looks for what is wrong with the settings and with what they name, and says what to do; changes nothing
+    Doctor,
     /// Looks at accounts and decides about them
     #[command(subcommand)]
     User(user::UserCommand),
@@ -95,6 +98,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Worker) => serve::worker(&cli).await,
         Some(Command::Migrate) => migrate(&cli).await,
         Some(Command::Config) => config::print(&cli),
+        Some(Command::Doctor) => doctor::run(&cli).await,
         Some(Command::User(command)) => user::run(&cli, command).await,
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
         Some(Command::Cache(command)) => cache::run(&cli, command).await,

@@ -26,6 +26,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("diesel::", &["store"]),
     ("diesel_async::", &["store"]),
     ("actix_web::", &["http", "app"]),
+    ("actix_http::", &["http"]),
+    ("actix_service::", &["http"]),
     ("lettre::", &["mail"]),
     ("::redis::", &["redis", "mail", "cache", "limit"]),
     ("minijinja::", &["templates", "mail"]),

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Cli, Failure, say};
+use crate::settings::Server;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,12 +31,19 @@ pub(super) async fn ask(cli: &Cli) -> Result<(), Failure> {
 
 /// Asks the server of these settings for `path`, which must be one of the small answers to operators.
 pub(super) async fn fetch(cli: &Cli, path: &str) -> Result<Answer, Failure> {
-    let mut address = cli.settings(false)?.server.bind;
+    fetch_from(&cli.settings(false)?.server, path).await
+}
+
+/// Asks the server of these settings, as [`fetch`].
+pub(super) async fn fetch_from(server: &Server, path: &str) -> Result<Answer, Failure> {
+    let mut address = server.bind;
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
     }
-    let answer = tokio::time::timeout(PATIENCE, read(address, path))
+    // A connection within this machine comes from the address that it goes to.
+    let announces = server.proxies.protocol && server.proxies.trusts(address.ip().to_canonical());
+    let answer = tokio::time::timeout(PATIENCE, read(address, path, if announces { "PROXY UNKNOWN\r\n" } else { "" }))
         .await
         .map_err(|_| Failure::Failed(format!("no answer from {address} within {} s", PATIENCE.as_secs())))?
         .map_err(|error| Failure::Failed(format!("no answer from {address}: {error}")))?;
@@ -44,12 +52,12 @@ pub(super) async fn fetch(cli: &Cli, path: &str) -> Result<Answer, Failure> {
     Ok(Answer { from: address, status: status.to_owned(), body: body.to_owned() })
 }
 
-async fn read(address: SocketAddr, path: &str) -> std::io::Result<String> {
+async fn read(address: SocketAddr, path: &str, before: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("{before}GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
-    // A health answer is small; more is not one.
-    stream.take(64 * 1024).read_to_string(&mut answer).await?;
+    // An answer to operators is small; more is not one.
+    stream.take(1024 * 1024).read_to_string(&mut answer).await?;
     Ok(answer)
 }

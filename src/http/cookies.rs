@@ -1,17 +1,34 @@
 //! The two cookies: one proves the session, one ties a browser to the challenges it asked for.
+//!
+//! Where they are `Secure`, their names begin with `__Host-`: browsers take a cookie of such a name only from this very
+//! host, by https and for all of it (RFC 6265bis, 4.1.3.2), so that no neighbour under the same domain, and nobody on the
+//! way of an unencrypted request, can plant one. A cookie of the name without the prefix counts for nothing then.
 
-use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration as CookieDuration;
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header::{COOKIE, HeaderMap};
+use actix_web::http::header::{CLEAR_SITE_DATA, COOKIE, HeaderMap, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::Site;
+use super::error::ApiError;
 use crate::domain::{Entropy, FlowToken, SessionToken};
 
 /// Holds the session token.
 pub(super) const SESSION_COOKIE: &str = "gatepost_session";
+/// The same, where it is `Secure`.
+const SECURE_SESSION_COOKIE: &str = "__Host-gatepost_session";
 /// Holds the flow token.
-pub(super) const FLOW_COOKIE: &str = "gatepost_flow";
+const FLOW_COOKIE: &str = "gatepost_flow";
+/// The same, where it is `Secure`.
+const SECURE_FLOW_COOKIE: &str = "__Host-gatepost_flow";
+
+fn session_name(site: &Site) -> &'static str {
+    if site.server.cookie_secure { SECURE_SESSION_COOKIE } else { SESSION_COOKIE }
+}
+
+fn flow_name(site: &Site) -> &'static str {
+    if site.server.cookie_secure { SECURE_FLOW_COOKIE } else { FLOW_COOKIE }
+}
 
 fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cookie<'static> {
     Cookie::build(name, value)
@@ -26,34 +43,41 @@ fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cooki
 /// The cookie that proves a session.
 pub(super) fn session(token: &SessionToken, site: &Site) -> Cookie<'static> {
     let lifetime = site.sessions.absolute_lifetime.as_secs();
-    cookie(SESSION_COOKIE, token.expose().to_owned(), lifetime, site)
+    cookie(session_name(site), token.expose().to_owned(), lifetime, site)
 }
 
-/// The cookie that makes a browser forget its session.
-pub(super) fn no_session(site: &Site) -> Cookie<'static> {
-    let mut cookie = cookie(SESSION_COOKIE, String::new(), 0, site);
+/// The answer to a sign-out, which makes the browser forget its session, and whatever it has kept of the pages.
+/// Not all of its cookies: `Clear-Site-Data` means those of the whole domain, where others may live too.
+pub(super) fn without_session(mut answer: HttpResponse, site: &Site) -> Result<HttpResponse, ApiError> {
+    let mut cookie = cookie(session_name(site), String::new(), 0, site);
     cookie.make_removal();
-    cookie
+    answer.add_cookie(&cookie).map_err(ApiError::internal)?;
+    if site.server.cookie_secure {
+        let what = HeaderValue::from_static(r#""cache", "storage""#);
+        answer.headers_mut().insert(CLEAR_SITE_DATA, what);
+    }
+    Ok(answer)
 }
 
 /// The value of the session cookie that the request carries. A token needs no encoding, so it is taken as it is.
-pub(super) fn session_token(headers: &HeaderMap) -> Option<&str> {
-    let mut cookies = headers.get_all(COOKIE).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    std::str::from_utf8(cookies.find_map(session_value)?).ok()
+pub(super) fn session_token<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
+    value(headers, session_name(site))
 }
 
-fn session_value(cookie: &[u8]) -> Option<&[u8]> {
-    cookie.trim_ascii().strip_prefix(SESSION_COOKIE.as_bytes())?.strip_prefix(b"=")
+fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let named = |cookie: &'a [u8]| cookie.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+    let mut cookies = headers.get_all(COOKIE).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    std::str::from_utf8(cookies.find_map(named)?).ok()
 }
 
 /// The browser's flow token, if it has one.
-pub(super) fn flow_token(request: &HttpRequest) -> Option<FlowToken> {
-    FlowToken::parse(request.cookie(FLOW_COOKIE)?.value())
+pub(super) fn flow_token(request: &HttpRequest, site: &Site) -> Option<FlowToken> {
+    FlowToken::parse(value(request.headers(), flow_name(site))?)
 }
 
 /// The browser's flow token and the cookie that keeps it; a browser without one gets a new one.
 pub(super) fn flow(request: &HttpRequest, site: &Site) -> (FlowToken, Cookie<'static>) {
-    let token = flow_token(request).unwrap_or_else(|| FlowToken::generate(&Entropy::system()));
-    let kept = cookie(FLOW_COOKIE, token.expose().to_owned(), 24 * 3600, site);
+    let token = flow_token(request, site).unwrap_or_else(|| FlowToken::generate(&Entropy::system()));
+    let kept = cookie(flow_name(site), token.expose().to_owned(), 24 * 3600, site);
     (token, kept)
 }

@@ -16,6 +16,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
+const CROSS_DOMAIN_POLICIES: HeaderName = HeaderName::from_static("x-permitted-cross-domain-policies");
+
+/// What pages could ask a browser for, and these never do: everything that Chromium, Firefox and Safari know. A name that
+/// one of them does not know makes it complain on every page, so none is here that is still an experiment.
+const NOTHING_ALLOWED: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), clipboard-read=(), \
+    clipboard-write=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), \
+    hid=(), idle-detection=(), keyboard-map=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), \
+    picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), sync-xhr=(), usb=(), \
+    window-management=(), xr-spatial-tracking=()";
 
 /// The name of a request, a `UUIDv7` as text.
 #[derive(Clone, Copy)]
@@ -42,6 +52,8 @@ impl Deref for RequestId {
 /// The headers of all answers.
 pub(super) struct Common {
     all: Vec<(HeaderName, HeaderValue)>,
+    /// Of pages, besides those of all: what means nothing for what is no document.
+    page: Vec<(HeaderName, HeaderValue)>,
     page_policy: HeaderValue,
     other_policy: HeaderValue,
 }
@@ -52,26 +64,32 @@ impl Common {
         let fixed = HeaderValue::from_static;
         let mut all = vec![
             (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-            (X_FRAME_OPTIONS, fixed("DENY")),
-            (OPENER_POLICY, fixed("same-origin")),
             (RESOURCE_POLICY, fixed("same-origin")),
-            // Not no-referrer: with it browsers send `Origin: null` with this site's own forms.
-            (REFERRER_POLICY, fixed("same-origin")),
-            (PERMISSIONS_POLICY, fixed("camera=(), geolocation=(), microphone=(), payment=(), usb=()")),
             (CACHE_CONTROL, fixed("no-store")),
         ];
-        if site.server.public_url.scheme() == "https" {
-            all.push((STRICT_TRANSPORT_SECURITY, fixed("max-age=63072000")));
+        if let Some(only_https) = site.server.hsts.value().filter(|_| site.server.public_url.scheme() == "https") {
+            all.push((STRICT_TRANSPORT_SECURITY, fixed(only_https)));
         }
+        let page = vec![
+            (X_FRAME_OPTIONS, fixed("DENY")),
+            (OPENER_POLICY, fixed("same-origin")),
+            // Not no-referrer: with it browsers send `Origin: null` with this site's own forms.
+            (REFERRER_POLICY, fixed("same-origin")),
+            (PERMISSIONS_POLICY, fixed(NOTHING_ALLOWED)),
+            (AGENT_CLUSTER, fixed("?1")),
+            (CROSS_DOMAIN_POLICIES, fixed("none")),
+        ];
+        // Only the page of the development mailbox has a frame, and data: is for the mails in it.
+        let frames = if site.dev_mailbox.is_some() { "frame-src 'self'; " } else { "" };
         let redirects = site.server.redirect_origins.join(" ");
         let page_policy = format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self' \
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; {frames}form-action 'self' \
              {redirects}; base-uri 'none'; frame-ancestors 'none'"
         );
         let strictest = "default-src 'none'; frame-ancestors 'none'";
         // Origins are ASCII; were they not, a form that leads there would be better blocked.
         let page_policy = HeaderValue::from_str(&page_policy).unwrap_or(fixed(strictest));
-        Self { all, page_policy, other_policy: fixed(strictest) }
+        Self { all, page, page_policy, other_policy: fixed(strictest) }
     }
 
     /// Adds those that `headers`, of an answer that is a page or not, does not have yet.
@@ -81,7 +99,8 @@ impl Common {
         let policy = if is_page { &self.page_policy } else { &self.other_policy };
         let policy = (CONTENT_SECURITY_POLICY, policy.clone());
         let id = HeaderValue::from_str(id).ok().map(|id| (REQUEST_ID, id));
-        for (name, value) in self.all.iter().cloned().chain([policy]).chain(id) {
+        let of_pages = self.page.iter().filter(|_| is_page);
+        for (name, value) in self.all.iter().chain(of_pages).cloned().chain([policy]).chain(id) {
             if !headers.contains_key(&name) {
                 headers.insert(name, value);
             }

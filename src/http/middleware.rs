@@ -12,6 +12,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{Error, FromRequest, HttpResponse, web};
 use futures_util::future::{Either, FutureExt, LocalBoxFuture};
 
+use super::client_address::PassedOver;
 use super::error::{ApiError, Code};
 use super::extract::{Client, Provenance};
 use super::guard::{self, LimitHeaders, Limited};
@@ -29,13 +30,15 @@ struct Parts {
     hot: Hot,
     shield: Shield,
     common: Common,
+    passed_over: PassedOver,
 }
 
 impl Around {
     /// Around the routes of `site`.
     pub(super) fn new(site: &web::Data<Site>) -> Self {
-        let (hot, shield, common) = (Hot::new(site), Shield::new(site), Common::new(site));
-        Self(Arc::new(Parts { site: site.clone(), hot, shield, common }))
+        let (site, passed_over) = (site.clone(), PassedOver::new());
+        let (hot, shield, common) = (Hot::new(&site), Shield::new(&site), Common::new(&site));
+        Self(Arc::new(Parts { hot, shield, common, passed_over, site }))
     }
 }
 
@@ -75,7 +78,7 @@ where
     forward_ready!(routes);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let Parts { site, hot, shield, common } = &*self.around;
+        let Parts { site, hot, shield, common, .. } = &*self.around;
         if let Some(question) = hot.question(&request) {
             if site.auth.asks_redis_alone() {
                 return Either::Right(by_redis(self.around.clone(), request, self.routes.clone()).boxed_local());
@@ -115,6 +118,7 @@ where
     let site = &around.site;
     let id = RequestId::new(site, started);
     let _in_flight = InFlight::new(site);
+    around.passed_over.look(request.request(), site);
     let response = if is_foreign_write(&request, site) {
         let detail = "Another site caused this request. Open the page here and try again.";
         let error = ApiError::new(Code::CrossSite, detail);

@@ -8,6 +8,8 @@
 
 pub mod api;
 mod cached;
+mod client_address;
+mod connection;
 mod cookies;
 mod error;
 mod extract;
@@ -20,18 +22,25 @@ mod mail_views;
 mod middleware;
 mod openapi;
 mod pages;
+mod proxy_protocol;
 mod redis_health;
 mod routes;
+mod seldom;
 mod shield;
 mod views;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
+use actix_web::{App, web};
+use tokio::net::{TcpSocket, TcpStream};
 
+use self::seldom::Seldom;
 use crate::auth::Auth;
 use crate::cache::Cache;
 use crate::domain::Clock;
@@ -78,31 +87,60 @@ impl Site {
     }
 }
 
+/// How many connections the system keeps that have not been accepted yet, if it is not set to keep fewer.
+const BACKLOG: u32 = 4096;
+/// How long a connection that is being closed is read from, so that its last answer is not lost with it.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Listens on `address`. Fails where that is taken or not this machine's.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that starts again does not have to wait for the connections of the last one to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
 /// Serves `site` on `listener` until the server is stopped. Stopping it finishes the requests that are under way.
+///
+/// The parts are those that `actix_web::HttpServer` is made of, with `connection` in front of them.
 pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> {
-    let (workers, patience) = (site.server.workers, site.server.shutdown_timeout.as_secs());
+    let (workers, connections) = (site.server.workers, site.server.connections);
+    let patience = site.server.shutdown_timeout.as_secs();
     let site = web::Data::from(site);
     let around = middleware::Around::new(&site);
+    let builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(connections.most.div_ceil(workers))
+        .shutdown_timeout(patience)
+        .disable_signals();
+    let (stopping, cut_off) = (builder.graceful_shutdown_signal(), Arc::new(Seldom::new()));
     // Called once by each HTTP thread.
-    let server = HttpServer::new(move || {
+    let server = builder.listen("http", listener, move || {
         if let Some(redis) = &site.redis {
             redis.adopt_thread();
         }
-        App::new()
+        let app = App::new()
             .app_data(site.clone())
             .app_data(web::PayloadConfig::new(site.server.max_body_bytes))
             .wrap(around.clone())
-            .configure(|config| routes::configure(config, &site))
-    });
-    let server = server
-        .workers(workers)
-        .shutdown_timeout(patience)
-        .disable_signals()
-        .server_hostname(site_name())
-        .listen(listener)?;
+            .configure(|config| routes::configure(config, &site));
+        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        let (accepting, stopping) = ((site.clone(), cut_off.clone()), stopping.clone());
+        let http = HttpService::build()
+            .keep_alive(KeepAlive::Timeout(connections.keep_alive))
+            .client_request_timeout(connections.request_timeout)
+            .client_disconnect_timeout(GOODBYE)
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| {
+            let (site, cut_off) = accepting.clone();
+            async move { connection::accept(stream, &site, &cut_off).await }
+        })
+        .and_then(http)
+    })?;
     Ok(server.run())
-}
-
-fn site_name() -> &'static str {
-    "gatepost"
 }

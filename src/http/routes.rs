@@ -1,8 +1,9 @@
 //! Every URL on one screen.
 
+use actix_web::dev::{AppService, HttpServiceFactory};
 use actix_web::guard::{Any, Get, Head};
-use actix_web::web::{self, ServiceConfig, delete, post, put};
-use actix_web::{HttpResponse, Resource, Route};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route};
 
 use super::api::{
     admin_cache, admin_limits, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp, password,
@@ -104,20 +105,71 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
     }
 }
 
-/// A resource that answers a wrong method as such.
-fn at(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(wrong_method))
+/// What is at `path`.
+fn at(path: &str) -> At {
+    At { resource: web::resource(path), methods: Vec::new() }
+}
+
+/// A resource that knows its methods, and tells them to whom comes with another.
+struct At {
+    resource: Resource,
+    methods: Vec<&'static str>,
+}
+
+impl At {
+    fn route(mut self, verb: Verb) -> Self {
+        self.methods.push(verb.methods);
+        Self { resource: self.resource.route(verb.route), ..self }
+    }
+}
+
+impl HttpServiceFactory for At {
+    fn register(self, config: &mut AppService) {
+        let allowed = self.methods.join(", ");
+        self.resource.default_service(web::to(move || wrong_method(allowed.clone()))).register(config);
+    }
+}
+
+/// A route and the methods that it takes.
+struct Verb {
+    methods: &'static str,
+    route: Route,
+}
+
+impl Verb {
+    fn to<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self { route: self.route.to(handler), ..self }
+    }
 }
 
 /// GET, and HEAD, which is GET without the body.
-fn get() -> Route {
-    web::route().guard(Any(Get()).or(Head()))
+fn get() -> Verb {
+    Verb { methods: "GET, HEAD", route: web::route().guard(Any(Get()).or(Head())) }
+}
+
+fn post() -> Verb {
+    Verb { methods: "POST", route: web::post() }
+}
+
+fn put() -> Verb {
+    Verb { methods: "PUT", route: web::put() }
+}
+
+fn delete() -> Verb {
+    Verb { methods: "DELETE", route: web::delete() }
 }
 
 async fn nothing_here() -> Result<HttpResponse, ApiError> {
     Err(ApiError::not_found())
 }
 
-async fn wrong_method() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::new(Code::MethodNotAllowed, "The method is not allowed here."))
+/// RFC 9110, 15.5.6: an answer of this kind has to name the methods that would be right.
+async fn wrong_method(allowed: String) -> Result<HttpResponse, ApiError> {
+    let detail = format!("The method is not allowed here: use {allowed}.");
+    Err(ApiError { headers: vec![("Allow", allowed)], ..ApiError::new(Code::MethodNotAllowed, detail) })
 }

@@ -14,7 +14,7 @@ use prometheus::IntCounter;
 use super::error::{ApiError, Code};
 use super::guard::{self, Limited};
 use super::headers::{Common, RequestId};
-use super::{Site, extract};
+use super::{Site, client_address};
 
 /// Stand for what differs from one answer to the next, while the answer is made ready. Neither is in any text.
 const SECONDS: &str = "\u{1}seconds\u{1}";
@@ -38,7 +38,7 @@ impl Shield {
         if guard::by_route(request.method(), request.path()) == Limited::Never {
             return None;
         }
-        let address = extract::client_address(request.request(), &site.server.trusted_proxies);
+        let address = client_address::of(request.request(), &site.server.proxies);
         let wait = site.limiter.shield(address)?;
         let (seconds, id) = (whole_seconds(wait), RequestId::new(site, Instant::now()));
         let mut response =

@@ -124,6 +124,17 @@ impl Smtp {
         })))
     }
 
+    /// Opens a connection to each relay, and says goodbye.
+    pub(super) async fn try_relays(&self) -> Vec<(String, Result<(), String>)> {
+        let mut found = Vec::with_capacity(self.0.relays.len());
+        for relay in &self.0.relays {
+            let opened = relay.dialer.open().await;
+            found.push((relay.dialer.label(), opened.map(|connection| self.0.pool.put(connection))));
+        }
+        self.0.pool.close().await;
+        found
+    }
+
     pub(super) async fn send(&self, outgoing: &Outgoing<'_>, progress: &Progress) -> Outcome {
         if !self.is_ready() {
             let open: Vec<String> = self.0.relays.iter().map(Relay::left_alone).collect();

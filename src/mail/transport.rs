@@ -204,6 +204,15 @@ impl Transport {
         outcome
     }
 
+    /// Opens a connection to each relay as for a mail (TLS, `EHLO`, sign-on), and closes it without sending anything.
+    /// Gives each relay's URL without user and password, and why no mail could be sent there now.
+    pub async fn try_relays(&self) -> Vec<(String, Result<(), String>)> {
+        match self {
+            Self::Smtp(smtp) => smtp.try_relays().await,
+            Self::Dev(_) => Vec::new(),
+        }
+    }
+
     /// Closes connections that have been idle for long.
     pub(super) async fn tidy(&self) {
         if let Self::Smtp(smtp) = self {

@@ -33,6 +33,8 @@ pub struct Diagnosis {
     pub server: String,
     /// The server's version; none where it does not tell.
     pub version: Option<String>,
+    /// By which policy the server throws out keys when its memory is full; none where it has no bound or throws out none.
+    pub evicts: Option<String>,
     /// How long things took, as far as it came.
     pub timings: Vec<Timing>,
     /// What is wrong, and what to do; none when all is well. Names no password.
@@ -93,6 +95,7 @@ async fn examine(settings: &settings::Redis, found: &mut Diagnosis) -> Result<()
     }
     found.timings.push(Timing::of("connect", vec![took]));
     found.version = version(&mut conn).await;
+    found.evicts = eviction(&mut conn).await;
     let times = rounds(&mut conn).await.map_err(|(what, error)| refusal(what, &error, &address));
     found.timings.extend(times?);
     match found.version.as_deref() {
@@ -107,6 +110,13 @@ async fn version(conn: &mut MultiplexedConnection) -> Option<String> {
     let text: String = cmd("INFO").arg("server").query_async(conn).await.ok()?;
     let version = text.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
     Some(version.trim().to_owned())
+}
+
+async fn eviction(conn: &mut MultiplexedConnection) -> Option<String> {
+    let text: String = cmd("INFO").arg("memory").query_async(conn).await.ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let (bound, policy) = (field("maxmemory")?, field("maxmemory_policy")?);
+    (bound != "0" && policy != "noeviction").then(|| policy.to_owned())
 }
 
 fn is_too_old(version: &str) -> bool {

@@ -1,15 +1,18 @@
 //! Where the server listens, and what it is called from outside.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use url::Url;
 
+use super::edge::{Connections, Hsts, Proxies};
 use super::origin::{self, origin, public_url};
 use super::reader::{Read, Reader, name};
 use super::values;
+
+/// What the HTTP server takes as a number of threads.
+const MOST_WORKERS: usize = 512;
 
 /// How the server is reached.
 #[derive(Clone, Debug)]
@@ -20,8 +23,12 @@ pub struct Server {
     pub public_url: Url,
     /// HTTP threads, at least one.
     pub workers: usize,
-    /// The proxies that are believed about whom they forward for.
-    pub trusted_proxies: Vec<IpNet>,
+    /// The proxies in front of this server.
+    pub proxies: Proxies,
+    /// How many connections are held, and for how long.
+    pub connections: Connections,
+    /// What browsers are told to reach by https only, where the public URL is https.
+    pub hsts: Hsts,
     /// Origins other than this server's that a sign-in may return to, such as `https://app.example.com`.
     pub redirect_origins: Vec<String>,
     /// Whether the session cookie has the `Secure` attribute.
@@ -39,8 +46,9 @@ impl Server {
         let bind = reader.required("server.bind", bind_address);
         let public_url = read_public_url(reader, bind.as_ref().ok());
         let workers = reader.required("server.workers", workers);
-        let trusted_proxies =
-            reader.optional("server.trusted_proxies", "10.0.0.0/8,fd00::/8", |text| values::list_of(text, network));
+        let proxies = Proxies::read(reader);
+        let connections = Connections::read(reader);
+        let hsts = Hsts::read(reader);
         let redirect_origins = reader.optional("server.redirect_origins", "https://app.example.com", |text| {
             values::list_of(text, |member| Ok(origin(member)?.origin().ascii_serialization()))
         });
@@ -65,7 +73,9 @@ impl Server {
             bind: bind?,
             public_url,
             workers: workers?,
-            trusted_proxies: trusted_proxies?.unwrap_or_default(),
+            proxies: proxies?,
+            connections: connections?,
+            hsts: hsts?,
             redirect_origins: redirect_origins?.unwrap_or_default(),
             cookie_secure: cookie_secure.unwrap_or(https),
             shutdown_timeout: shutdown_timeout?,
@@ -93,12 +103,6 @@ impl Server {
                     name("server.public_url")
                 ));
             }
-        }
-        if self.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
-            reader.note(format!(
-                "{} has every address: any client can claim to be another one, and escape the limits",
-                name("server.trusted_proxies")
-            ));
         }
     }
 
@@ -166,20 +170,12 @@ fn read_public_url(reader: &mut Reader, bind: Option<&SocketAddr>) -> Read<Url> 
 
 fn workers(text: &str) -> Result<usize, String> {
     if text == "auto" {
-        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(1024));
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS));
     }
     text.parse()
         .ok()
-        .filter(|count| (1..=1024).contains(count))
-        .ok_or_else(|| "must be auto or a whole number from 1 to 1024".to_owned())
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let address = text.parse().map(|ip: IpAddr| IpNet::from(ip));
-    let network = address.or_else(|_| text.parse::<IpNet>());
-    network
-        .map(|network| network.trunc())
-        .map_err(|_| "must be a network such as 10.0.0.0/8, or one IP address".to_owned())
+        .filter(|count| (1..=MOST_WORKERS).contains(count))
+        .ok_or_else(|| format!("must be auto or a whole number from 1 to {MOST_WORKERS}"))
 }
 
 fn body_size(text: &str) -> Result<usize, String> {
@@ -209,7 +205,7 @@ mod tests {
         assert_eq!(server.public_origin(), "http://127.0.0.1:8080");
         assert_eq!(server.data_dir, PathBuf::from("data"));
         assert!(server.is_loopback_public() && !server.cookie_secure && server.workers > 0);
-        assert!(server.trusted_proxies.is_empty() && server.redirect_origins.is_empty());
+        assert!(server.proxies.trusted.is_empty() && server.redirect_origins.is_empty());
     }
 
     #[test]
@@ -253,19 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn proxies_and_origins_are_lists() {
-        let server = server(&[
-            ("GATEPOST_TRUSTED_PROXIES", "10.1.2.3/8, 192.0.2.1, fd00::/8"),
-            ("GATEPOST_SERVER_REDIRECT_ORIGINS", "https://App.example.com:443/,http://localhost:3000"),
-        ]);
-        let proxies: Vec<String> = server.trusted_proxies.iter().map(ToString::to_string).collect();
-        assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
+    fn origins_are_a_list() {
+        let server =
+            server(&[("GATEPOST_SERVER_REDIRECT_ORIGINS", "https://App.example.com:443/,http://localhost:3000")]);
         assert_eq!(server.redirect_origins, ["https://app.example.com", "http://localhost:3000"]);
-        assert!(
-            refused(&[("GATEPOST_TRUSTED_PROXIES", "10.0.0.0/8,nginx")])[0]
-                .reason
-                .starts_with("\"nginx\" must be a network")
-        );
         let problems = refused(&[("GATEPOST_SERVER_REDIRECT_ORIGINS", "https://u:hunter2@h")]);
         assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
         for wrong in ["https://*.example.com", "https://app.example.com/path", "null"] {
@@ -278,6 +265,7 @@ mod tests {
         for (variable, value) in [
             ("GATEPOST_WORKERS", "0"),
             ("GATEPOST_WORKERS", "many"),
+            ("GATEPOST_WORKERS", "513"),
             ("GATEPOST_SERVER_MAX_BODY_BYTES", "0"),
             ("GATEPOST_SERVER_SHUTDOWN_TIMEOUT", "1h"),
             ("GATEPOST_BIND", "localhost:8080"),
@@ -293,8 +281,6 @@ mod tests {
     fn what_is_open_to_eavesdroppers_is_remarked() {
         let public = [("GATEPOST_PUBLIC_URL", "http://example.com"), ("SMTP_URL", "smtp://localhost")];
         assert!(load(&public).notes.iter().any(|note| note.contains("unencrypted")));
-        let everyone = load(&[("GATEPOST_TRUSTED_PROXIES", "0.0.0.0/0")]);
-        assert!(everyone.notes.iter().any(|note| note.contains("GATEPOST_TRUSTED_PROXIES")));
         assert!(load(&[]).notes.is_empty());
     }
 }

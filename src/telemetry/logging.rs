@@ -11,6 +11,8 @@ pub fn start(settings: &Log) {
     let mut builder = env_logger::Builder::new();
     // Actix tells of every start what this program tells in its own words. A filter can still ask for it.
     builder.filter_module("actix_server", log::LevelFilter::Warn);
+    // And it calls it an error of the server's when a stranger sends what is not HTTP, which they may do all day.
+    builder.filter_module("actix_http", log::LevelFilter::Off);
     builder.parse_filters(&settings.filter);
     if settings.format == LogFormat::Json {
         builder.format(|out, record| {

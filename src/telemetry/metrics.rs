@@ -18,6 +18,10 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Sign-ins by method and outcome.
     pub sign_ins: IntCounterVec,
+    /// Requests whose claim about a client's address is not believed or not read, by reason.
+    pub forwarding_passed_over: IntCounterVec,
+    /// PROXY headers of connections, by outcome.
+    pub proxy_headers: IntCounterVec,
 }
 
 /// Why the metrics could not be set up: a name is used twice or malformed.
@@ -43,11 +47,24 @@ impl Metrics {
             Opts::new("gatepost_sign_ins_total", "Codes, links and passwords tried."),
             &["method", "outcome"],
         )?;
+        let forwarding_passed_over = IntCounterVec::new(
+            Opts::new(
+                "gatepost_forwarding_passed_over_total",
+                "Requests whose claim about their client is passed over.",
+            ),
+            &["why"],
+        )?;
+        let proxy_headers = IntCounterVec::new(
+            Opts::new("gatepost_proxy_headers_total", "PROXY headers that connections began with, or should have."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(forwarding_passed_over.clone()))?;
+        registry.register(Box::new(proxy_headers.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(request_seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(sign_ins.clone()))?;
-        Ok(Self { registry, requests, request_seconds, in_flight, sign_ins })
+        Ok(Self { registry, requests, request_seconds, in_flight, sign_ins, forwarding_passed_over, proxy_headers })
     }
 
     /// Adds figures that are read when they are asked for: `read` gives `(name, help, value)` of counters and gauges.

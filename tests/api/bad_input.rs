@@ -53,6 +53,11 @@ impl Route {
         steers_one_mail || ends.iter().any(|end| self.path.ends_with(end))
     }
 
+    /// What the server is to say of its methods; what answers GET answers HEAD.
+    fn allowed(&self) -> String {
+        self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ").replace("GET", "GET, HEAD")
+    }
+
     fn writes(&self) -> impl Iterator<Item = &Method> {
         self.methods.iter().filter(|method| matches!(**method, Method::POST | Method::PUT))
     }
@@ -325,6 +330,7 @@ on_both_setups! {
                 if !route.methods.contains(&method) {
                     let answer = browser.send(browser.request(method, &route.path)).await;
                     answer.expect_problem(405, "method_not_allowed");
+                    assert_eq!(answer.header("allow"), Some(&*route.allowed()), "{}", route.path);
                 }
             }
         }
@@ -373,6 +379,7 @@ on_both_setups! {
             "referer",
             "sec-fetch-site",
             "x-forwarded-for",
+            "forwarded",
             "x-forwarded-host",
             "x-forwarded-proto",
             "x-forwarded-method",

@@ -35,6 +35,45 @@ on_both_setups! {
         assert!(metrics.contains(r#"method="other""#), "{metrics}");
     }
 
+    async fn no_answer_and_no_mail_repeats_a_made_up_host(app: TestApp = Options::without_limits()) {
+        const MADE_UP: &str = "evil.example";
+        let lied_to = app
+            .browser()
+            .with("host", MADE_UP)
+            .with("x-forwarded-host", MADE_UP)
+            .with("x-forwarded-proto", "https")
+            .with("x-original-url", "https://evil.example/")
+            .with("forwarded", "host=evil.example;proto=https");
+        for path in [
+            "/",
+            "/login",
+            "/register",
+            "/pending",
+            "/signed-out",
+            "/account",
+            "/admin",
+            "/docs",
+            "/openapi.json",
+            "/.well-known/jwks.json",
+            "/forward-auth",
+            "/health/ready",
+            "/api/auth/validate",
+            "/nowhere",
+        ] {
+            for answer in [lied_to.get(path).await, lied_to.page(path).await] {
+                assert!(answer.status < 500 && !answer.body.contains(MADE_UP), "{path}: {}", answer.body);
+                assert!(answer.headers.values().all(|value| !value.as_bytes().ends_with(b"evil.example")), "{path}");
+                assert!(answer.header("location").is_none_or(|location| !location.contains("evil")), "{path}");
+            }
+        }
+        let asked = lied_to.form("/login", &[("email", "ada@example.com")]).await.expect(303);
+        assert!(asked.location().starts_with("/login/code?"), "{}", asked.location());
+        let mail = app.sign_in_mail_to("ada@example.com").await;
+        assert!(!mail.text.contains(MADE_UP) && !mail.html.contains(MADE_UP), "{}", mail.text);
+        // It begins with the public URL, or this fails.
+        lied_to.page(mail.link_path()).await.expect_page(200);
+    }
+
     async fn a_token_in_hand_needs_no_origin(app: TestApp) {
         let tokens = app.tokens("ada@example.com").await;
         let elsewhere = app.program().with_origin("https://app.example.com");

@@ -256,7 +256,7 @@ on_servers! {
         let browser = app.browser().with_origin("https://login.example.com");
         let challenge = app.challenge_with(&browser, ADA).await;
         let answer = verify(&browser, &challenge.id, challenge.code()).await.expect(200);
-        let cookie = answer.set_cookie("gatepost_session").expect("a session cookie");
+        let cookie = answer.set_cookie("__Host-gatepost_session").expect("a session cookie");
         assert!(cookie.split("; ").any(|attribute| attribute == "Secure"), "{cookie}");
         assert!(answer.header("strict-transport-security").is_some());
     }

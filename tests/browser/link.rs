@@ -1,6 +1,7 @@
 //! Signing in with a link.
 
 use crate::site::Site;
+use crate::support::Options;
 use crate::visitor::Visitor;
 
 const ANN: &str = "ann@example.com";
@@ -49,4 +50,33 @@ with_and_without_scripts! {
         other.leaves().await;
         site.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scanner_that_runs_scripts_and_follows_every_link_signs_nobody_in() {
+    let site = Site::open().await;
+    let ann = Visitor::to(&site, Options::DESKTOP).await;
+    ann.open("/login").await;
+    ann.asks_to_sign_in_as(ANN).await;
+    let link = site.mail(ANN, "code_and_link").await.link("/login/link");
+
+    let scanner = Visitor::to(&site, Options::DESKTOP).await;
+    scanner.open(&link).await;
+    scanner.sees("Check before you sign in").await;
+    assert_eq!(scanner.measures("return document.scripts.length").await, 0, "nothing there could do it by itself");
+    let linked = scanner.measures("return [...document.querySelectorAll('a[href]')].map(link => link.href)").await;
+    let linked = linked.as_array().unwrap().iter().map(|href| href.as_str().unwrap());
+    for href in linked.filter(|href| href.starts_with(&site.url)) {
+        scanner.open(href).await;
+    }
+    scanner.open(&link).await;
+    scanner.sees("Check before you sign in").await;
+    assert!(!scanner.is_signed_in().await);
+
+    ann.open(&link).await;
+    ann.press("Sign in as ann@example.com").await;
+    ann.sees("Your account").await;
+    ann.leaves().await;
+    scanner.leaves().await;
+    site.close().await;
 }

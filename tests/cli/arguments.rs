@@ -8,7 +8,7 @@ use crate::setup::Setup;
 
 #[tokio::test]
 async fn help_says_what_each_command_is_for() {
-    let commands: [(&[&str], &[&str]); 16] = [
+    let commands: [(&[&str], &[&str]); 17] = [
         (
             &[],
             &[
@@ -30,6 +30,7 @@ async fn help_says_what_each_command_is_for() {
         (&["migrate"], &["database up to date"]),
         (&["config"], &["settings", "secrets hidden"]),
         (&["health"], &["ready", "container"]),
+        (&["doctor"], &["wrong", "what to do", "--json"]),
         (&["mail"], &["status", "list", "retry", "pause", "suppress", "preview", "test", "dkim"]),
         (&["mail", "status"], &["how many mails"]),
         (&["user"], &["list", "approve", "reject", "ban", "unban", "promote", "demote", "invite"]),

@@ -9,6 +9,7 @@
 mod arguments;
 mod cache;
 mod configuration;
+mod doctor;
 mod limits;
 mod mail;
 mod operators;

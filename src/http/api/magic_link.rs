@@ -5,11 +5,11 @@ use serde::Deserialize;
 
 use super::fields::{Fields, present};
 use super::otp::{OtpRequest, challenge};
-use super::sign_in::{ChallengeView, ModeField, SignInView, admitted, counted};
+use super::sign_in::{ChallengeView, ModeField, SignInView, admitted, counted, replaced};
 use crate::auth::AuthError;
 use crate::domain::LinkToken;
 use crate::http::error::ApiError;
-use crate::http::extract::{Client, Json};
+use crate::http::extract::{Client, Former, Json};
 use crate::http::{Site, guard};
 
 /// Answers with a link's token.
@@ -36,7 +36,7 @@ pub struct LinkVerify {
     request_body = OtpRequest,
     responses(
         (status = 202, body = ChallengeView, description = "Taken. The link is on its way.",
-            headers(("Set-Cookie" = String, description = "`gatepost_flow`: ties this browser to the mail's link."))),
+            headers(("Set-Cookie" = String, description = "The flow cookie: ties this browser to the mail's link."))),
         (status = 400, description = "invalid_input"),
         (status = 404, description = "method_disabled"),
         (status = 429, description = "rate_limited"),
@@ -66,7 +66,7 @@ pub async fn request(
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "`gatepost_session`, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String, description = "The session cookie, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_link"),
         (status = 404, description = "method_disabled"),
@@ -76,6 +76,7 @@ pub async fn request(
 pub async fn verify(
     site: web::Data<Site>,
     client: Client,
+    former: Former,
     Json(body): Json<LinkVerify>,
 ) -> Result<HttpResponse, ApiError> {
     let limits = guard::verify(&site, &client).await?;
@@ -85,5 +86,6 @@ pub async fn verify(
     let token = LinkToken::parse(present(token)?.trim()).ok_or(AuthError::InvalidLink)?;
     let outcome = site.auth.verify_link(&token, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "magic_link", outcome)?;
+    replaced(&site, former, &admission, &client).await;
     Ok(admitted(&site, admission, &limits))
 }

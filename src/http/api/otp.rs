@@ -4,11 +4,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ChallengeView, ModeField, SignInView, accepted, admitted, counted};
+use super::sign_in::{ChallengeView, ModeField, SignInView, accepted, admitted, counted, replaced};
 use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
-use crate::http::extract::{Client, Json};
+use crate::http::extract::{Client, Former, Json};
 use crate::http::{Site, cookies, guard};
 
 /// Asks for a code.
@@ -56,7 +56,7 @@ pub struct OtpVerify {
     request_body = OtpRequest,
     responses(
         (status = 202, body = ChallengeView, description = "Taken. Show a field for the code.",
-            headers(("Set-Cookie" = String, description = "`gatepost_flow`: ties this browser to the mail's link."))),
+            headers(("Set-Cookie" = String, description = "The flow cookie: ties this browser to the mail's link."))),
         (status = 400, description = "invalid_input"),
         (status = 404, description = "method_disabled"),
         (status = 429, description = "rate_limited"),
@@ -117,7 +117,7 @@ pub async fn challenge(
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "`gatepost_session`, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String, description = "The session cookie, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_code"),
         (status = 404, description = "method_disabled"),
@@ -127,6 +127,7 @@ pub async fn challenge(
 pub async fn verify(
     site: web::Data<Site>,
     client: Client,
+    former: Former,
     Json(body): Json<OtpVerify>,
 ) -> Result<HttpResponse, ApiError> {
     let limits = guard::verify(&site, &client).await?;
@@ -138,5 +139,6 @@ pub async fn verify(
     let code = OneTimeCode::parse(&present(code)?).ok_or(AuthError::InvalidCode)?;
     let outcome = site.auth.verify_code(present(id)?, &code, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "otp", outcome)?;
+    replaced(&site, former, &admission, &client).await;
     Ok(admitted(&site, admission, &limits))
 }

@@ -4,11 +4,11 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
-use super::sign_in::{ModeField, SignInView, admitted, counted};
+use super::sign_in::{ModeField, SignInView, admitted, counted, replaced};
 use crate::auth::AuthError;
 use crate::domain::Redacted;
 use crate::http::error::ApiError;
-use crate::http::extract::{Client, Json, SignedIn};
+use crate::http::extract::{Client, Former, Json, SignedIn};
 use crate::http::{Site, guard};
 
 /// Address and password.
@@ -50,14 +50,19 @@ pub struct ChangePassword {
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "`gatepost_session`, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String, description = "The session cookie, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_credentials"),
         (status = 404, description = "method_disabled"),
         (status = 429, description = "rate_limited, too_many_guesses"),
     ),
 )]
-pub async fn login(site: web::Data<Site>, client: Client, Json(body): Json<Login>) -> Result<HttpResponse, ApiError> {
+pub async fn login(
+    site: web::Data<Site>,
+    client: Client,
+    former: Former,
+    Json(body): Json<Login>,
+) -> Result<HttpResponse, ApiError> {
     if !site.auth.settings().methods.password {
         return Err(AuthError::MethodDisabled.into());
     }
@@ -69,6 +74,7 @@ pub async fn login(site: web::Data<Site>, client: Client, Json(body): Json<Login
     let limits = guard::login(&site, &client, &email).await?;
     let outcome = site.auth.log_in(&email, &password, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "password", outcome)?;
+    replaced(&site, former, &admission, &client).await;
     Ok(admitted(&site, admission, &limits))
 }
 

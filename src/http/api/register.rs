@@ -39,7 +39,7 @@ pub struct Register {
     request_body = Register,
     responses(
         (status = 202, body = ChallengeView, description = "Taken. Show a field for the code.",
-            headers(("Set-Cookie" = String, description = "`gatepost_flow`: ties this browser to the mail's link."))),
+            headers(("Set-Cookie" = String, description = "The flow cookie: ties this browser to the mail's link."))),
         (status = 400, description = "invalid_input"),
         (status = 429, description = "rate_limited"),
     ),

@@ -95,12 +95,12 @@ pub async fn me(SignedIn(who): SignedIn) -> HttpResponse {
     security(("session_cookie" = []), ("bearer" = [])),
     responses(
         (status = 204, description = "Signed out.",
-            headers(("Set-Cookie" = String, description = "Removes `gatepost_session`."))),
+            headers(("Set-Cookie" = String, description = "Removes the session cookie."))),
     ),
 )]
 pub async fn logout(site: web::Data<Site>, client: Client, SignedIn(who): SignedIn) -> Result<HttpResponse, ApiError> {
     site.auth.log_out(&who, &client.origin).await?;
-    Ok(HttpResponse::NoContent().cookie(cookies::no_session(&site)).finish())
+    cookies::without_session(HttpResponse::NoContent().finish(), &site)
 }
 
 /// `GET /api/sessions`

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{AccessToken, Admission, AuthError, Credentials, IssuedChallenge, Mode};
 use crate::domain::{ChallengeId, RefreshToken};
 use crate::http::error::ApiError;
+use crate::http::extract::{Client, Former};
 use crate::http::guard::LimitHeaders;
 use crate::http::openapi::values;
 use crate::http::views::{SessionView, UserView};
@@ -154,6 +155,16 @@ pub fn admitted(site: &Site, admission: Admission, limits: &LimitHeaders) -> Htt
                 ..standing("signed_in")
             })
         }
+    }
+}
+
+/// Ends the session whose cookie a sign-in replaces: its browser has no other way to end it, and whoever planted that
+/// cookie keeps nothing that is worth having. The sign-in stands, whatever becomes of this.
+pub async fn replaced(site: &Site, former: Former, admission: &Admission, client: &Client) {
+    let Admission::SignedIn(signed_in) = admission else { return };
+    let Some(who) = former.0.filter(|_| matches!(signed_in.credentials, Credentials::Session(_))) else { return };
+    if let Err(error) = site.auth.log_out(&who, &client.origin).await {
+        log::warn!("a session that a sign-in has replaced could not be ended: {error}");
     }
 }
 

@@ -38,7 +38,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool
 
 fn add_security(api: &mut OpenApi) {
     let components = api.components.get_or_insert_default();
-    let about = "Set by signing in with `mode` `cookie`. A write that shows it must come from this site.";
+    let about = "Set by signing in with `mode` `cookie`; on https its name begins with `__Host-`. A write that shows it must come from this site.";
     let cookie = ApiKey::Cookie(ApiKeyValue::with_description(SESSION_COOKIE, about));
     components.add_security_scheme("session_cookie", SecurityScheme::ApiKey(cookie));
     let about = "An access token, or the session token that is also the cookie's value.";

@@ -36,15 +36,15 @@ use super::{forward_auth, health, redis_health};
             All bodies are JSON in UTF-8; times are RFC 3339 in UTC, ids UUIDs. A failure is a `Problem` (RFC 9457) of \
             type `application/problem+json`; rely on its `code`, not on its words. Every answer has an `X-Request-Id`, \
             which the server's log names too. What answers GET answers HEAD; another method gets 405 \
-            `method_not_allowed`, an unknown path 404 `not_found`.\n\n\
-            A browser holds the cookie `gatepost_session`, other programs send a token as `Authorization: Bearer`. A \
+            `method_not_allowed` and in `Allow` what would be right, an unknown path 404 `not_found`.\n\n\
+            A browser holds the cookie `gatepost_session` (on https `__Host-gatepost_session`), other programs send a token as `Authorization: Bearer`. A \
             write that a page of another site caused is refused with 403 `cross_site`; one that shows the cookie must \
             say, by `Origin` or `Sec-Fetch-Site`, that it comes from this site.",
     ),
     servers((url = "/", description = "This server")),
     tags(
         (name = "Signing in", description = "For everybody. `mode` chooses what a program holds afterwards: `cookie` \
-            sets the cookie `gatepost_session`, `token` gives an access token and a refresh token."),
+            sets the session cookie, `token` gives an access token and a refresh token."),
         (name = "Session", description = "Who is signed in, and on which devices."),
         (name = "Profile", description = "The account that is signed in."),
         (name = "Directory", description = "The people here, for those who are signed in."),

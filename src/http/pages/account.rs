@@ -165,9 +165,7 @@ pub(crate) async fn logout(
     if let Some(who) = viewer {
         site.auth.log_out(&who, &client.origin).await?;
     }
-    let mut response = see_other("/signed-out");
-    response.add_cookie(&cookies::no_session(&site)).map_err(ApiError::internal)?;
-    Ok(response)
+    cookies::without_session(see_other("/signed-out"), &site)
 }
 
 /// `GET /signed-out`

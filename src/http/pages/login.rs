@@ -9,9 +9,9 @@ use super::{field_errors, page, query, see_other, time};
 use crate::auth::{Admission, AuthError, ChallengeRequest, Credentials, Mode};
 use crate::domain::{ChallengeId, LinkToken, NextPath, OneTimeCode};
 use crate::http::api::fields::Fields;
-use crate::http::api::sign_in::counted;
+use crate::http::api::sign_in::{counted, replaced};
 use crate::http::error::{ApiError, Code};
-use crate::http::extract::{Client, PageForm, Viewer};
+use crate::http::extract::{Client, Former, PageForm, Viewer};
 use crate::http::{Site, cookies, guard};
 
 /// The address form.
@@ -168,6 +168,7 @@ pub(crate) async fn password(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
+    former: Former,
     PageForm(form): PageForm<PasswordForm>,
 ) -> Result<HttpResponse, ApiError> {
     let next = safe_next(&site, form.next.as_deref());
@@ -188,7 +189,10 @@ pub(crate) async fn password(
     }
     let outcome = site.auth.log_in(&email, &password, Mode::Cookie, &client.origin).await;
     match counted(&site, "password", outcome) {
-        Ok(admission) => admitted(&site, admission, next.as_ref()),
+        Ok(admission) => {
+            replaced(&site, former, &admission, &client).await;
+            admitted(&site, admission, next.as_ref())
+        }
         Err(error) if error.code == Code::InvalidCredentials => again(&error),
         Err(error) => limited(error, again),
     }
@@ -212,7 +216,7 @@ async fn code_page(
     error: Option<&str>,
     locked: bool,
 ) -> Result<HttpResponse, ApiError> {
-    let email = site.auth.challenged_mailbox(id, cookies::flow_token(http).as_ref()).await?;
+    let email = site.auth.challenged_mailbox(id, cookies::flow_token(http, site).as_ref()).await?;
     let settings = site.auth.settings();
     let context = json!({
         "challenge_id": id.to_string(),
@@ -232,6 +236,7 @@ pub(crate) async fn verify_code(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
+    former: Former,
     PageForm(form): PageForm<CodeForm>,
 ) -> Result<HttpResponse, ApiError> {
     let Some(id) = form.challenge_id.as_deref().and_then(|id| id.parse::<ChallengeId>().ok()) else {
@@ -246,7 +251,10 @@ pub(crate) async fn verify_code(
         },
     };
     match outcome {
-        Ok(admission) => admitted(&site, admission, next.as_ref()),
+        Ok(admission) => {
+            replaced(&site, former, &admission, &client).await;
+            admitted(&site, admission, next.as_ref())
+        }
         Err(error) => match error.code {
             Code::InvalidInput | Code::InvalidCode | Code::RateLimited | Code::TooManyGuesses => {
                 let locked = error.code == Code::InvalidCode && site.auth.is_burnt(id).await?;
@@ -271,7 +279,7 @@ pub(crate) async fn show_link(
     guard::verify(&site, &client).await?;
     let token = query(&http, "token").and_then(|token| LinkToken::parse(token.trim()));
     let Some(token) = token else { return invalid_link(&site, &http) };
-    let preview = match site.auth.preview_link(&token, cookies::flow_token(&http).as_ref()).await {
+    let preview = match site.auth.preview_link(&token, cookies::flow_token(&http, &site).as_ref()).await {
         Ok(preview) => preview,
         Err(AuthError::InvalidLink) => return invalid_link(&site, &http),
         Err(error) => return Err(error.into()),
@@ -299,13 +307,17 @@ pub(crate) async fn verify_link(
     site: web::Data<Site>,
     http: HttpRequest,
     client: Client,
+    former: Former,
     PageForm(form): PageForm<LinkForm>,
 ) -> Result<HttpResponse, ApiError> {
     guard::verify(&site, &client).await?;
     let Some(token) = form.token.as_deref().and_then(LinkToken::parse) else { return invalid_link(&site, &http) };
     let outcome = site.auth.verify_link(&token, Mode::Cookie, &client.origin).await;
     match counted(&site, "magic_link", outcome) {
-        Ok(admission) => admitted(&site, admission, None),
+        Ok(admission) => {
+            replaced(&site, former, &admission, &client).await;
+            admitted(&site, admission, None)
+        }
         Err(error) if error.code == Code::InvalidLink => invalid_link(&site, &http),
         Err(error) => Err(error),
     }

@@ -1,0 +1,127 @@
+//! Connections, below HTTP: whom they come from, and how long they may go on without getting anywhere.
+//!
+//! actix gives the head of the first request on a connection a deadline, and an idle connection one, but none to the head
+//! of a later request: who has had one answer could hold the connection for ever with half a request. Nor has an answer a
+//! deadline that nobody reads. Here every connection has one, which each byte of an answer sets anew. When it is over
+//! the connection reads as ended by its client, and nothing more is written to it.
+
+use std::future::Future;
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::Protocol;
+use actix_http::error::DispatchError;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::seldom::Seldom;
+use super::{Site, proxy_protocol};
+
+/// A connection with a client.
+pub(super) struct Connection {
+    stream: TcpStream,
+    patience: Duration,
+    /// When something was last written to it, or it began.
+    answered: Instant,
+    /// Wakes at some moment when the deadline may be over. It is set again only when it has, not for each answer.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// Takes a connection in. Where the settings want it, a trusted peer has to say first whom it comes from, within the
+/// time that the head of a request may take; one that does not is cut off without an answer.
+pub(super) async fn accept(
+    mut stream: TcpStream,
+    site: &Site,
+    cut_off: &Seldom,
+) -> std::result::Result<(Connection, Protocol, Option<SocketAddr>), DispatchError> {
+    // Answers are written whole: there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let (proxies, connections) = (&site.server.proxies, site.server.connections);
+    let mut client = stream.peer_addr().ok();
+    if proxies.protocol && client.is_none_or(|peer| proxies.trusts(peer.ip().to_canonical())) {
+        let counted = |outcome| site.metrics.proxy_headers.with_label_values(&[outcome]).inc();
+        match timeout(connections.request_timeout, proxy_protocol::read(&mut stream)).await {
+            Ok(Ok(announced)) => {
+                counted(if announced.is_some() { "announced" } else { "own" });
+                client = announced.or(client);
+            }
+            outcome => {
+                counted("refused");
+                cut_off.warn(|| {
+                    let peer = client.map_or_else(|| "a peer".to_owned(), |peer| peer.ip().to_string());
+                    format!("{peer} is a trusted proxy and began a connection without a PROXY header: it was cut off")
+                });
+                let error = outcome.map_or_else(
+                    |_| ErrorKind::TimedOut.into(),
+                    |read| read.err().unwrap_or_else(|| ErrorKind::InvalidData.into()),
+                );
+                return Err(DispatchError::Io(error));
+            }
+        }
+    }
+    let connection = Connection { stream, patience: connections.patience(), answered: Instant::now(), alarm: None };
+    Ok((connection, Protocol::Http1, client))
+}
+
+impl Connection {
+    /// Whether nothing has been answered for too long. If not, the task is woken when that may be.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        let deadline = self.answered + self.patience;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while alarm.as_mut().poll(context).is_ready() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        false
+    }
+
+    fn wrote(&mut self, polled: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
+        match &polled {
+            Poll::Ready(Ok(_)) => self.answered = Instant::now(),
+            Poll::Pending if self.is_over(context) => return Poll::Ready(Err(Error::from(ErrorKind::TimedOut))),
+            _ => {}
+        }
+        polled
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        if polled.is_pending() && self.is_over(context) { Poll::Ready(Ok(())) } else { polled }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(polled, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.wrote(polled, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
