@@ -16,6 +16,8 @@ use std::path::PathBuf;
 
 use crate::domain::Redacted;
 
+mod abuse;
+mod audit;
 mod auth;
 mod cache;
 mod database;
@@ -41,6 +43,8 @@ mod templates;
 mod tests;
 mod values;
 
+pub use abuse::{Abuse, Captcha, CaptchaProvider, DomainPattern};
+pub use audit::Audit;
 pub use auth::{Auth, LoginMethods, PasswordHashing, Registration};
 pub use cache::Cache;
 pub use database::{Database, DatabaseUrl};
@@ -79,6 +83,10 @@ pub struct Settings {
     pub session: Sessions,
     /// How many requests pass.
     pub limits: Limits,
+    /// Who gets mail without having an account.
+    pub abuse: Abuse,
+    /// How long the audit trail is kept.
+    pub audit: Audit,
     /// The secret that every key is derived from.
     pub secret: SecretSource,
     /// The secret before that one, while a change of it rolls out: it verifies and makes nothing new.
@@ -117,6 +125,8 @@ impl Settings {
         let mail = Mail::read(reader, known_server, auth.as_ref().ok().map(|auth| auth.product_name.as_str()));
         let session = Sessions::read(reader);
         let limits = Limits::read(reader);
+        let abuse = Abuse::read(reader);
+        let audit = Audit::read(reader);
         let secret = SecretSource::read(reader, data_dir);
         let previous_secret = secret::read_previous(reader);
         let templates = Templates::read(reader);
@@ -140,6 +150,8 @@ impl Settings {
             auth: auth?,
             session: session?,
             limits: limits?,
+            abuse: abuse?,
+            audit: audit?,
             secret: secret?,
             previous_secret: previous_secret?,
             templates: templates?,
