@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use tokio::task::JoinHandle;
 
-use crate::auth::{self, AccessTokens, Auth, AuthError, PasswordHashing, Screening};
+use crate::auth::{self, AccessTokens, Auth, AuthError, Captcha, CaptchaError, PasswordHashing, Screening};
 use crate::cache::Cache;
 use crate::domain::keyring::KeyRingError;
 use crate::domain::{Clock, Entropy};
@@ -87,6 +87,9 @@ pub enum StartError {
     /// Something that should not happen.
     #[error("{0}")]
     Metrics(#[from] MetricsError),
+    /// What the CAPTCHA needs cannot be set up.
+    #[error("{0}")]
+    Captcha(#[from] CaptchaError),
 }
 
 /// Everything, joined and not yet running.
@@ -251,7 +254,10 @@ impl App {
         let public_url = self.settings.server.public_url.as_str().trim_end_matches('/').to_owned();
         let draining = Arc::new(AtomicBool::new(false));
         let patience = self.settings.server.shutdown_timeout;
+        let captcha =
+            self.settings.abuse.captcha.map(|captcha| Captcha::new(captcha, self.clock.clone())).transpose()?;
         let site = Arc::new(Site {
+            captcha,
             auth: self.auth.clone(),
             cache: self.cache,
             limiter: self.limiter,

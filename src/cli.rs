@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, reason = "a command line says on standard error why it failed")]
 
+mod audit;
 mod cache;
 mod config;
 mod health;
@@ -63,6 +64,9 @@ enum Command {
     /// Looks at the cache, has it forget, and tries Redis
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Reads the audit trail
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Asks a running server whether it is ready; for container health checks
     Health,
 }
@@ -94,6 +98,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::User(command)) => user::run(&cli, command).await,
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
         Some(Command::Cache(command)) => cache::run(&cli, command).await,
+        Some(Command::Audit(command)) => audit::run(&cli, command).await,
         Some(Command::Health) => health::ask(&cli).await,
     };
     match outcome {

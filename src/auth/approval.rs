@@ -122,7 +122,7 @@ impl Auth {
     /// The line that says that all sessions of an account were ended.
     fn all_ended(&self, actor: Option<&User>, id: UserId, count: usize, origin: &Origin) -> AuditEntry {
         let by = actor.map(|actor| actor.id);
-        self.audit_entry("session.all_ended", by, Some(id), origin, format!("{count} sessions"))
+        self.audit_entry("session.all_ended", by, Some(id), origin, format!("sessions: {count}"))
     }
 
     fn notice_of(

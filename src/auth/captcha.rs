@@ -121,7 +121,9 @@ impl Captcha {
         // Wrong keys are nothing that the person could mend.
         if verdict.error_codes.iter().any(|code| code.contains("secret") || code.contains("sitekey")) {
             let codes = verdict.error_codes.join(", ");
-            return Err(CaptchaError::Unavailable(format!("the provider does not take this server's keys: {codes:.200}")));
+            return Err(CaptchaError::Unavailable(format!(
+                "the provider does not take this server's keys: {codes:.200}"
+            )));
         }
         Err(CaptchaError::Failed)
     }
@@ -183,10 +185,7 @@ fn request(url: &Url, form: String) -> Result<Request<Full<Bytes>>, hyper::http:
 }
 
 /// Sends `request` and reads the whole answer. The connection lives as long as this does.
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: Request<Full<Bytes>>,
-) -> Result<Bytes, String> {
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
     let broken = |error: hyper::Error| format!("the connection broke: {error}");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let conversation = async {

@@ -176,21 +176,24 @@ impl Auth {
         keys.sort_unstable();
         keys.dedup();
         let owners = store::read!(&self.0.database, users::ids_by_email_keys(&keys))?;
-        let entries: Vec<AuditEntry> = taken.iter().map(|(fold, times, newest)| {
-            let key = fold.mailbox.as_ref();
-            let subject = key.and_then(|key| owners.iter().find(|(of, _)| of == key)).map(|(_, id)| *id);
-            // Named by a keyed hash, whoever it belongs to: strangers type addresses of people who have no account here.
-            let mailbox = key.map(|key| format!(", mailbox {:.16}", self.0.keys.subject_hash(key)));
-            let (at, origin) = newest;
-            let detail = format!("{}{}", fold.failure.detail(), mailbox.unwrap_or_default());
-            let entry = self.audit_entry(fold.failure.action(), None, subject, origin, detail);
-            let entry = AuditEntry { at: *at, times: *times, ..entry };
-            if fold.address.is_some() {
-                return entry;
-            }
-            let detail = format!("{}, many mailboxes or addresses", entry.detail);
-            AuditEntry { address: String::new(), device: String::new(), detail, ..entry }
-        }).collect();
+        let entries: Vec<AuditEntry> = taken
+            .iter()
+            .map(|(fold, times, newest)| {
+                let key = fold.mailbox.as_ref();
+                let subject = key.and_then(|key| owners.iter().find(|(of, _)| of == key)).map(|(_, id)| *id);
+                // Named by a keyed hash, whoever it belongs to: strangers type addresses of people who have no account here.
+                let mailbox = key.map(|key| format!(", mailbox {:.16}", self.0.keys.subject_hash(key)));
+                let (at, origin) = newest;
+                let detail = format!("{}{}", fold.failure.detail(), mailbox.unwrap_or_default());
+                let entry = self.audit_entry(fold.failure.action(), None, subject, origin, detail);
+                let entry = AuditEntry { at: *at, times: *times, ..entry };
+                if fold.address.is_some() {
+                    return entry;
+                }
+                let detail = format!("{}, many mailboxes or addresses", entry.detail);
+                AuditEntry { address: String::new(), device: String::new(), detail, ..entry }
+            })
+            .collect();
         store::transaction!(&self.0.database, async |conn, q| {
             for entry in &entries {
                 q::audit::insert(conn, entry).await?;

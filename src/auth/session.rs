@@ -158,7 +158,7 @@ impl Auth {
 
     /// The line that says that the account's sessions but the one that asks were ended.
     pub(super) fn others_ended(&self, who: &Authenticated, count: usize, origin: &Origin) -> AuditEntry {
-        let detail = format!("{count} sessions; session {} stays", who.session.id);
+        let detail = format!("sessions: {count}; kept: {}", who.session.id);
         self.audit_entry("session.others_ended", Some(who.user.id), Some(who.user.id), origin, detail)
     }
 }

@@ -39,6 +39,17 @@ impl Deref for RequestId {
     }
 }
 
+/// What a page may load and do. Scripts, frames and styles come from `others` too, where a page needs such.
+pub(super) fn page_policy(site: &Site, others: Option<&str>) -> String {
+    let redirects = site.server.redirect_origins.join(" ");
+    let and_others = others.map(|others| format!(" {others}")).unwrap_or_default();
+    let scripts = others.map(|others| format!(" script-src {others}; connect-src {others};")).unwrap_or_default();
+    format!(
+        "default-src 'none';{scripts} style-src 'self'{and_others}; img-src 'self' data:; frame-src 'self'{and_others}; \
+         form-action 'self' {redirects}; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
 /// The headers of all answers.
 pub(super) struct Common {
     all: Vec<(HeaderName, HeaderValue)>,
@@ -63,11 +74,7 @@ impl Common {
         if site.server.public_url.scheme() == "https" {
             all.push((STRICT_TRANSPORT_SECURITY, fixed("max-age=63072000")));
         }
-        let redirects = site.server.redirect_origins.join(" ");
-        let page_policy = format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self' \
-             {redirects}; base-uri 'none'; frame-ancestors 'none'"
-        );
+        let page_policy = page_policy(site, None);
         let strictest = "default-src 'none'; frame-ancestors 'none'";
         // Origins are ASCII; were they not, a form that leads there would be better blocked.
         let page_policy = HeaderValue::from_str(&page_policy).unwrap_or(fixed(strictest));

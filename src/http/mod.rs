@@ -8,6 +8,7 @@
 
 pub mod api;
 mod cached;
+mod captcha;
 mod cookies;
 mod error;
 mod extract;
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Captcha};
 use crate::cache::Cache;
 use crate::domain::Clock;
 use crate::limit::Limiter;
@@ -54,6 +55,8 @@ pub struct Site {
     pub database: Database,
     /// For its health; `None` where Redis is not configured.
     pub redis: Option<Redis>,
+    /// What has to be solved to be sent a mail; `None` where nothing has.
+    pub captcha: Option<Captcha>,
     /// The pages' texts.
     pub templates: Templates,
     /// The address, the proxies, the cookies.

@@ -186,7 +186,8 @@ fn site_key(text: &str) -> Result<String, String> {
     if text.len() <= 100 && text.chars().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("must be the key that the provider shows: up to 100 letters, digits, dashes, dots and underscores".to_owned())
+        Err("must be the key that the provider shows: up to 100 letters, digits, dashes, dots and underscores"
+            .to_owned())
     }
 }
 

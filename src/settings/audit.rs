@@ -27,6 +27,9 @@ mod tests {
         assert_eq!(load(&[]).audit.keep, Duration::from_hours(365 * 24));
         assert_eq!(load(&[("GATEPOST_AUDIT_KEEP", "30d")]).audit.keep, Duration::from_hours(30 * 24));
         let problem = &refused(&[("GATEPOST_AUDIT_KEEP", "29d")])[0];
-        assert_eq!((problem.key.as_str(), problem.reason.as_str()), ("audit.keep", "must be a duration from 30d to 3650d"));
+        assert_eq!(
+            (problem.key.as_str(), problem.reason.as_str()),
+            ("audit.keep", "must be a duration from 30d to 3650d")
+        );
     }
 }

@@ -61,6 +61,7 @@ pub use server::Server;
 pub use session::Sessions;
 pub use templates::Templates;
 pub use values::Policy;
+pub use values::duration as read_duration;
 
 use reader::{Outcome, Reader};
 
@@ -159,6 +160,15 @@ impl Settings {
             notes: Vec::new(),
             effective: Vec::new(),
         })
+    }
+
+    /// The settings that somebody has set, on one line, with secrets hidden: for a trail of what was changed. Those that
+    /// belong to one machine are left out, so that instances that are set alike say the same.
+    pub fn summary(&self) -> String {
+        const OWN: [&str; 5] = ["server.bind", "server.workers", "server.data_dir", "log.filter", "log.format"];
+        let set = self.effective.iter().filter(|one| one.source != Source::Default && !OWN.contains(&one.key.as_str()));
+        let parts: Vec<_> = set.map(|one| format!("{} = {}", one.key, one.value)).collect();
+        parts.join("; ").chars().take(4000).collect()
     }
 
     /// Every setting as it is in force, by key, with secrets hidden and passwords in URLs masked.

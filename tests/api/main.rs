@@ -12,11 +12,14 @@
 
 #[macro_use]
 mod app;
+mod admin_audit;
 mod admin_cache;
 mod admin_users;
 mod bad_input;
+mod captcha;
 mod client;
 mod cross_site;
+mod domains;
 mod enumeration;
 mod forward_auth;
 mod health;
