@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use tokio::task::JoinHandle;
 
-use crate::auth::{self, AccessTokens, Auth, AuthError, PasswordHashing};
+use crate::auth::{self, AccessTokens, Auth, AuthError, Captcha, CaptchaError, PasswordHashing, Screening};
 use crate::cache::Cache;
 use crate::domain::keyring::KeyRingError;
 use crate::domain::{Clock, Entropy};
@@ -32,6 +32,9 @@ use crate::templates::{TemplateError, Templates};
 
 /// What mails in flight get to finish when requests have used up the time that a shutdown may take.
 const MAIL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the last failed sign-ins may take on their way into the audit trail.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why the server did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +87,9 @@ pub enum StartError {
     /// Something that should not happen.
     #[error("{0}")]
     Metrics(#[from] MetricsError),
+    /// What the CAPTCHA needs cannot be set up.
+    #[error("{0}")]
+    Captcha(#[from] CaptchaError),
 }
 
 /// Everything, joined and not yet running.
@@ -131,6 +137,7 @@ pub struct Running {
 pub struct Background {
     worker: Option<WorkerHandle>,
     cache: Cache,
+    auth: Auth,
     housekeeping: JoinHandle<()>,
 }
 
@@ -204,6 +211,7 @@ impl App {
             passwords: PasswordHashing::new(&settings.auth.password, settings.auth.methods.password)?,
             clock: clock.clone(),
             entropy,
+            screening: Screening::new(&settings.abuse),
             settings: settings.auth.clone(),
             sessions: settings.session.clone(),
         });
@@ -219,11 +227,13 @@ impl App {
         Background {
             worker: sends_mail.then(|| Worker::spawn(self.worker.clone())),
             cache: self.cache.clone(),
+            auth: self.auth.clone(),
             housekeeping: housekeeping::spawn(
                 self.database.clone(),
                 self.clock.clone(),
                 self.limiter.clone(),
                 self.settings.auth.guess_window,
+                housekeeping::Trail { auth: self.auth.clone(), keep: self.settings.audit.keep },
             ),
         }
     }
@@ -246,7 +256,10 @@ impl App {
         let public_url = self.settings.server.public_url.as_str().trim_end_matches('/').to_owned();
         let draining = Arc::new(AtomicBool::new(false));
         let patience = self.settings.server.shutdown_timeout;
+        let captcha =
+            self.settings.abuse.captcha.map(|captcha| Captcha::new(captcha, self.clock.clone())).transpose()?;
         let site = Arc::new(Site {
+            captcha,
             auth: self.auth.clone(),
             cache: self.cache,
             limiter: self.limiter,
@@ -302,5 +315,10 @@ impl Background {
         }
         self.cache.shutdown().await;
         self.housekeeping.abort();
+        match tokio::time::timeout(LAST_WORDS, self.auth.write_failures(true)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => log::warn!("the last failed sign-ins are not in the audit trail: {error}"),
+            Err(_) => log::warn!("the last failed sign-ins are not in the audit trail: no answer in time"),
+        }
     }
 }

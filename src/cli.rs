@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, reason = "a command line says on standard error why it failed")]
 
+mod audit;
 mod cache;
 mod config;
 mod doctor;
@@ -70,6 +71,9 @@ enum Command {
     /// Looks at the request limits, and gives somebody a fresh start
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    /// Reads the audit trail
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Asks a running server whether it is ready; for container health checks
     Health,
 }
@@ -103,6 +107,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
         Some(Command::Cache(command)) => cache::run(&cli, command).await,
         Some(Command::Limits(command)) => limits::run(&cli, command).await,
+        Some(Command::Audit(command)) => audit::run(&cli, command).await,
         Some(Command::Health) => health::ask(&cli).await,
     };
     match outcome {

@@ -36,6 +36,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("governor::", &["limit"]),
     ("argon2::", &["auth"]),
     ("jsonwebtoken::", &["auth"]),
+    ("hyper::", &["auth"]),
 ];
 
 fn layer(module: &str) -> usize {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use gatepost::auth::{self, AccessTokens, Auth, ChallengeRequest, PasswordHashing};
+use gatepost::auth::{self, AccessTokens, Auth, ChallengeRequest, PasswordHashing, Screening};
 use gatepost::cache::Cache;
 use gatepost::domain::{
     Clock, Device, EmailAddress, Entropy, KeyRing, Language, MailContent, MailId, Origin, Priority, Requested, UserId,
@@ -100,6 +100,7 @@ impl Rig {
             passwords: PasswordHashing::new(&settings.auth.password, false).expect("no passwords"),
             clock: clock.clone(),
             entropy,
+            screening: Screening::new(&settings.abuse),
             settings: settings.auth.clone(),
             sessions: settings.session.clone(),
         });

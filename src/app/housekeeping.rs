@@ -1,9 +1,10 @@
-//! What has to be done now and then: setting the clock, and clearing away what is over.
+//! What has to be done now and then: setting the clock, writing down failed sign-ins, and clearing away what is over.
 
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::auth::Auth;
 use crate::domain::{Clock, clock::span};
 use crate::limit::Limiter;
 use crate::store::{Database, StoreError, update};
@@ -17,8 +18,20 @@ const DAY: Duration = Duration::from_hours(24);
 /// How long ended sessions stay for an admin to see.
 const SESSIONS_KEPT: Duration = Duration::from_hours(720);
 
+/// The audit trail, and how long it is kept.
+pub(super) struct Trail {
+    pub(super) auth: Auth,
+    pub(super) keep: Duration,
+}
+
 /// Starts keeping house. It ends when the handle is aborted.
-pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter, guess_window: Duration) -> JoinHandle<()> {
+pub(super) fn spawn(
+    database: Database,
+    clock: Clock,
+    limiter: Limiter,
+    guess_window: Duration,
+    trail: Trail,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -29,6 +42,9 @@ pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter, guess_wi
                 log::debug!("the clock could not be set: {error}");
                 continue;
             }
+            if let Err(error) = trail.auth.write_failures(false).await {
+                log::warn!("failed sign-ins are not in the audit trail yet: {error}");
+            }
             if round % LIMITER_ROUNDS == 0 {
                 limiter.sweep();
             }
@@ -36,6 +52,11 @@ pub(super) fn spawn(database: Database, clock: Clock, limiter: Limiter, guess_wi
                 && let Err(error) = prune(&database, &clock, guess_window).await
             {
                 log::warn!("old rows could not be cleared away: {error}");
+            }
+            if round % PRUNE_ROUNDS == 0
+                && let Err(error) = trail.auth.prune_audit(trail.keep).await
+            {
+                log::warn!("old lines of the audit trail could not be cleared away: {error}");
             }
         }
     })

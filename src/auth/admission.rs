@@ -168,6 +168,9 @@ impl Auth {
                         }
                     }
                 }
+                if user.status != UserStatus::Approved && !is_new {
+                    q::audit::insert(conn, &self.sign_in_refused(user.id, user.status, method, origin)).await?;
+                }
                 let standing = match user.status {
                     UserStatus::Pending => Standing::Pending,
                     UserStatus::Rejected | UserStatus::Banned => Standing::Rejected,
@@ -224,6 +227,9 @@ impl Auth {
                 return Ok(None);
             }
             let status = q::users::by_id(conn, user.id).await?.map_or(UserStatus::Rejected, |user| user.status);
+            if status != UserStatus::Approved {
+                q::audit::insert(conn, &self.sign_in_refused(user.id, status, "password", origin)).await?;
+            }
             match status {
                 UserStatus::Pending => return Ok(Some((Standing::Pending, false))),
                 UserStatus::Rejected | UserStatus::Banned => return Ok(Some((Standing::Rejected, false))),

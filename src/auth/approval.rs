@@ -5,7 +5,7 @@ use crate::domain::{
     AdminAction, DisplayName, EmailAddress, Language, MailContent, Note, Origin, Role, SecurityEvent, UserId,
     UserStatus,
 };
-use crate::store::{self, NewMail, NewUser, Session, StoreError, User};
+use crate::store::{self, AuditEntry, NewMail, NewUser, Session, StoreError, User};
 
 /// A page of accounts.
 #[derive(Clone, Debug)]
@@ -76,6 +76,9 @@ impl Auth {
                     q::sessions::revoke_all(conn, id, None, now).await?
                 };
                 q::audit::insert(conn, &entry).await?;
+                if !ended.is_empty() {
+                    q::audit::insert(conn, &self.all_ended(actor, id, ended.len(), origin)).await?;
+                }
                 if let Some(mail) = self.notice_of(action, &user, note, origin)? {
                     q::outbox::insert(conn, &mail).await?;
                     mails.push(mail);
@@ -100,11 +103,10 @@ impl Auth {
     pub async fn end_sessions_of(&self, actor: &User, id: UserId, origin: &Origin) -> Result<usize, AuthError> {
         let now = self.0.clock.now();
         let user = self.user(id).await?.ok_or(AuthError::NotFound)?;
-        let entry = self.audit_entry("session.all_ended", Some(actor.id), Some(id), origin, "");
         let notice = self.security_notice(&user, SecurityEvent::SessionsEnded, origin)?;
         let ended = store::transaction!(&self.0.database, async |conn, q| {
             let ended = q::sessions::revoke_all(conn, id, None, now).await?;
-            q::audit::insert(conn, &entry).await?;
+            q::audit::insert(conn, &self.all_ended(Some(actor), id, ended.len(), origin)).await?;
             if !ended.is_empty() {
                 q::outbox::insert(conn, &notice).await?;
             }
@@ -115,6 +117,12 @@ impl Auth {
             self.0.outbox.enqueue(&[notice]).await;
         }
         Ok(ended.len())
+    }
+
+    /// The line that says that all sessions of an account were ended.
+    fn all_ended(&self, actor: Option<&User>, id: UserId, count: usize, origin: &Origin) -> AuditEntry {
+        let by = actor.map(|actor| actor.id);
+        self.audit_entry("session.all_ended", by, Some(id), origin, format!("sessions: {count}"))
     }
 
     fn notice_of(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::failures::Failure;
 use super::{Admission, Auth, AuthError, Mode};
 use crate::domain::{
     ChallengeId, Digest, DisplayName, EmailAddress, FlowToken, Instant, KeyId, Language, LinkToken, MailContent,
@@ -136,7 +137,7 @@ impl Auth {
     }
 
     async fn gets_mail(&self, email: &EmailAddress) -> Result<bool, AuthError> {
-        if self.0.settings.registration != settings::Registration::Closed {
+        if self.0.settings.registration != settings::Registration::Closed && !self.0.screening.refuses(email) {
             return Ok(true);
         }
         let is_known = store::read!(&self.0.database, users::by_email(email))?.is_some();
@@ -158,16 +159,19 @@ impl Auth {
         let now = self.0.clock.now();
         let allowed = guesses(self.0.settings.guesses_per_challenge);
         let Some((challenge, has_budget)) = self.count_guess(id, allowed, now).await? else {
+            self.note_failure(Failure::StaleCode, None, origin);
             return Err(AuthError::InvalidCode);
         };
         let budget = self.guess_budget("code", &challenge.email);
         if !has_budget {
+            self.note_failure(Failure::NoGuessLeft, Some(&challenge.email), origin);
             return Err(self.too_many_guesses(&budget).await?);
         }
         let key = KeyId::stored(challenge.key_id.clone());
         let right = self.0.keys.code(&key, challenge.id).is_some_and(|expected| expected.matches(code));
         if !right {
             log::info!(challenge:% = challenge.id, attempts = challenge.attempts; "a wrong code was entered");
+            self.note_wrong_code(&challenge, allowed, origin);
             return Err(AuthError::InvalidCode);
         }
         self.admit(&challenge, "otp", Some(&budget), mode, origin).await?.ok_or(AuthError::InvalidCode)
@@ -200,7 +204,7 @@ impl Auth {
         if !self.0.settings.methods.magic_link {
             return Err(AuthError::MethodDisabled);
         }
-        let challenge = self.open_challenge_of(token).await?;
+        let challenge = self.noted(self.open_challenge_of(token).await, None, origin)?;
         self.admit(&challenge, "magic_link", None, mode, origin).await?.ok_or(AuthError::InvalidLink)
     }
 

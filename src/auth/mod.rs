@@ -12,15 +12,18 @@ mod admission;
 mod approval;
 mod audit;
 mod cache_steering;
+mod captcha;
 mod challenge;
 mod directory;
 mod error;
+mod failures;
 mod limit_steering;
 mod mail_steering;
 mod notices;
 mod password;
 mod profile;
 mod refresh;
+mod screening;
 mod session;
 mod suppressions;
 
@@ -30,12 +33,15 @@ use std::time::Duration;
 pub use access_token::{AccessToken, AccessTokens};
 pub use admission::{Admission, Credentials, Mode, SignedIn};
 pub use approval::{UserPage, UserQuery};
+pub use audit::{AUDIT_ACTIONS, AuditPage, AuditParty, AuditQuery};
+pub use captcha::{Captcha, CaptchaError};
 pub use challenge::{ChallengeRequest, IssuedChallenge, LinkPreview, Registration};
 pub use directory::CountedStats;
 pub use error::AuthError;
 pub use mail_steering::{DeadMails, MailPage, MailQuery, MailRefusal, RetriedMails};
 pub use password::PasswordHashing;
 pub use refresh::Refreshed;
+pub use screening::Screening;
 pub use session::{Authenticated, Credential};
 pub use suppressions::{NewSuppression, SuppressionPage};
 
@@ -47,7 +53,21 @@ use crate::store::Database;
 
 /// Everything that the use cases work with. Clones share it.
 #[derive(Clone)]
-pub struct Auth(Arc<Parts>);
+pub struct Auth(Arc<Inner>);
+
+/// The parts, and what the use cases remember beside them.
+struct Inner {
+    parts: Parts,
+    failures: failures::Failures,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
 
 /// The parts of [`Auth`], named for its construction.
 pub struct Parts {
@@ -67,6 +87,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Randomness.
     pub entropy: Entropy,
+    /// Which strangers get no mail.
+    pub screening: Screening,
     /// Who may sign in, and how.
     pub settings: settings::Auth,
     /// How long sessions last.
@@ -76,7 +98,7 @@ pub struct Parts {
 impl Auth {
     /// Joins the parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Inner { parts, failures: failures::Failures::default() }))
     }
 
     /// The settings that the use cases follow.

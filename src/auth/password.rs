@@ -120,11 +120,13 @@ impl Auth {
             return Err(AuthError::InvalidCredentials);
         }
         let budget = self.guess_budget("password", email);
-        self.spend_guess(&budget).await?;
+        self.noted(self.spend_guess(&budget).await, Some(email), origin)?;
         let found = store::read!(&self.0.database, users::with_password_hash(email))?;
         let (user, stored) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
         let right = self.0.passwords.verify(Zeroizing::new(password.expose().clone()), stored.clone()).await?;
-        let (Some(user), Some(seen), true) = (user, stored, right) else { return Err(AuthError::InvalidCredentials) };
+        let (Some(user), Some(seen), true) = (user, stored, right) else {
+            return self.noted(Err(AuthError::InvalidCredentials), Some(email), origin);
+        };
         self.admit_known(user, &seen, &budget, mode, origin).await?.ok_or(AuthError::InvalidCredentials)
     }
 
@@ -143,24 +145,28 @@ impl Auth {
         let user = &who.user;
         self.0.passwords.check_strength(new.expose(), &user.email)?;
         let stored = store::read!(&self.0.database, users::password_hash(user.id))?;
+        let action = if stored.is_some() { "user.password_changed" } else { "user.password_set" };
         if stored.is_some() {
             let budget = self.guess_budget("password", &user.email);
-            self.spend_guess(&budget).await?;
+            self.noted(self.spend_guess(&budget).await, Some(&user.email), origin)?;
             let current = current.map(|current| current.expose().clone()).unwrap_or_default();
             if !self.0.passwords.verify(Zeroizing::new(current), stored).await? {
-                return Err(AuthError::InvalidCredentials);
+                return self.noted(Err(AuthError::InvalidCredentials), Some(&user.email), origin);
             }
             store::update!(&self.0.database, guess_budgets::refund(&budget))?;
         }
         let hash = self.0.passwords.hash(Zeroizing::new(new.expose().clone())).await?;
         let now = self.0.clock.now();
         let notice = self.security_notice(user, SecurityEvent::PasswordChanged, origin)?;
-        let entry = self.audit_entry("user.password_changed", Some(user.id), Some(user.id), origin, "");
+        let entry = self.audit_entry(action, Some(user.id), Some(user.id), origin, "");
         let (user, ended) = store::transaction!(&self.0.database, async |conn, q| {
             let user = q::users::set_password_hash(conn, user.id, &hash, now).await?;
             q::audit::insert(conn, &entry).await?;
             q::outbox::insert(conn, &notice).await?;
             let ended = q::sessions::revoke_all(conn, who.user.id, Some(who.session.id), now).await?;
+            if !ended.is_empty() {
+                q::audit::insert(conn, &self.others_ended(who, ended.len(), origin)).await?;
+            }
             Ok::<_, StoreError>((user, ended))
         })?;
         if let Some(user) = &user {

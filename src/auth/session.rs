@@ -13,7 +13,7 @@ use super::{Auth, AuthError};
 pub use crate::cache::Recognised as Authenticated;
 use crate::cache::{Freshness, SessionName};
 use crate::domain::{Digest, Instant, Origin, SessionId, SessionToken, UserId, UserStatus, clock};
-use crate::store::{self, Session, StoreError};
+use crate::store::{self, AuditEntry, Session, StoreError};
 
 /// What a client shows to be recognised.
 #[derive(Debug)]
@@ -174,12 +174,18 @@ impl Auth {
     /// Ends all sessions of the account but the one that asks; gives how many.
     pub async fn end_other_sessions(&self, who: &Authenticated, origin: &Origin) -> Result<usize, AuthError> {
         let (user_id, keep, now) = (who.user.id, who.session.id, self.0.clock.now());
-        let entry = self.audit_entry("session.others_ended", Some(user_id), Some(user_id), origin, "");
         let ended = store::transaction!(&self.0.database, async |conn, q| {
-            q::audit::insert(conn, &entry).await?;
-            q::sessions::revoke_all(conn, user_id, Some(keep), now).await
+            let ended = q::sessions::revoke_all(conn, user_id, Some(keep), now).await?;
+            q::audit::insert(conn, &self.others_ended(who, ended.len(), origin)).await?;
+            Ok::<_, StoreError>(ended)
         })?;
         self.0.cache.forget_sessions(&ended).await;
         Ok(ended.len())
+    }
+
+    /// The line that says that the account's sessions but the one that asks were ended.
+    pub(super) fn others_ended(&self, who: &Authenticated, count: usize, origin: &Origin) -> AuditEntry {
+        let detail = format!("sessions: {count}; kept: {}", who.session.id);
+        self.audit_entry("session.others_ended", Some(who.user.id), Some(who.user.id), origin, detail)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, operator};
 use crate::app::App;
 use crate::settings::{Delivery, Settings};
 
@@ -12,7 +12,11 @@ pub(super) async fn serve(cli: &Cli) -> Result<(), Failure> {
     let settings = cli.settings(true)?;
     let (first_is_admin, admins) = (settings.auth.first_person_is_admin, settings.auth.admins.len());
     let shows_mail = matches!(settings.mail.delivery, Delivery::DevMailbox);
+    let summary = settings.summary();
     let running = App::start(settings).await?;
+    if let Err(error) = running.auth.note_settings(&summary, &operator()).await {
+        log::warn!("the settings are not in the audit trail: {error}");
+    }
     let has_admin = !running.auth.admins().await?.is_empty();
     let (backend, url) = (running.database.backend(), &running.public_url);
     log::info!("ready after {} ms, with {backend}: open {url}", started.elapsed().as_millis());

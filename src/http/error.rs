@@ -46,6 +46,10 @@ codes! {
     InvalidRequest = "invalid_request", BAD_REQUEST, "The request cannot be read";
     /// Fields of the body are wrong; `errors` says which.
     InvalidInput = "invalid_input", BAD_REQUEST, "Some fields are not right";
+    /// A CAPTCHA has to be solved first.
+    CaptchaRequired = "captcha_required", BAD_REQUEST, "A CAPTCHA has to be solved first";
+    /// The CAPTCHA was not solved.
+    CaptchaFailed = "captcha_failed", BAD_REQUEST, "The CAPTCHA was not solved";
     /// Sign in first.
     Unauthorized = "unauthorized", UNAUTHORIZED, "You are not signed in";
     /// The code is wrong, used, expired or burnt.
@@ -88,6 +92,8 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
     /// The database is away, or the server is.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Not available at the moment";
+    /// The provider of the CAPTCHA does not answer.
+    CaptchaUnavailable = "captcha_unavailable", SERVICE_UNAVAILABLE, "The CAPTCHA cannot be checked";
 }
 
 /// A field that is wrong.

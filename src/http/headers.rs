@@ -49,6 +49,20 @@ impl Deref for RequestId {
     }
 }
 
+/// What a page may load and do. Scripts, frames and styles come from `others` too, where a page needs such.
+pub(super) fn page_policy(site: &Site, others: Option<&str>) -> String {
+    let redirects = site.server.redirect_origins.join(" ");
+    let and_others = others.map(|others| format!(" {others}")).unwrap_or_default();
+    let scripts = others.map(|others| format!(" script-src {others}; connect-src {others};")).unwrap_or_default();
+    // Of this site's own pages only that of the development mailbox has a frame, and data: is for the mails in it.
+    let framed: Vec<&str> = site.dev_mailbox.is_some().then_some("'self'").into_iter().chain(others).collect();
+    let frames = if framed.is_empty() { String::new() } else { format!("frame-src {}; ", framed.join(" ")) };
+    format!(
+        "default-src 'none';{scripts} style-src 'self'{and_others}; img-src 'self' data:; {frames}form-action 'self' \
+         {redirects}; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
 /// The headers of all answers.
 pub(super) struct Common {
     all: Vec<(HeaderName, HeaderValue)>,
@@ -79,13 +93,7 @@ impl Common {
             (AGENT_CLUSTER, fixed("?1")),
             (CROSS_DOMAIN_POLICIES, fixed("none")),
         ];
-        // Only the page of the development mailbox has a frame, and data: is for the mails in it.
-        let frames = if site.dev_mailbox.is_some() { "frame-src 'self'; " } else { "" };
-        let redirects = site.server.redirect_origins.join(" ");
-        let page_policy = format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; {frames}form-action 'self' \
-             {redirects}; base-uri 'none'; frame-ancestors 'none'"
-        );
+        let page_policy = page_policy(site, None);
         let strictest = "default-src 'none'; frame-ancestors 'none'";
         // Origins are ASCII; were they not, a form that leads there would be better blocked.
         let page_policy = HeaderValue::from_str(&page_policy).unwrap_or(fixed(strictest));

@@ -8,6 +8,7 @@
 
 pub mod api;
 mod cached;
+mod captcha;
 mod client_address;
 mod connection;
 mod cookies;
@@ -41,7 +42,7 @@ use actix_web::{App, web};
 use tokio::net::{TcpSocket, TcpStream};
 
 use self::seldom::Seldom;
-use crate::auth::Auth;
+use crate::auth::{Auth, Captcha};
 use crate::cache::Cache;
 use crate::domain::Clock;
 use crate::limit::Limiter;
@@ -64,6 +65,8 @@ pub struct Site {
     pub database: Database,
     /// For its health; `None` where Redis is not configured.
     pub redis: Option<Redis>,
+    /// What has to be solved to be sent a mail; `None` where nothing has.
+    pub captcha: Option<Captcha>,
     /// The pages' texts.
     pub templates: Templates,
     /// The address, the proxies, the cookies.

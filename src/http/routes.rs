@@ -6,13 +6,13 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route};
 
 use super::api::{
-    admin_cache, admin_limits, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp, password,
-    profile, register, session, token, users,
+    admin_audit, admin_cache, admin_limits, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp,
+    password, profile, register, session, token, users,
 };
 use super::error::{ApiError, Code};
 use super::pages::{
-    account, admin, admin_cache as admin_cache_page, admin_limits as admin_limits_page, admin_mail as admin_mail_page,
-    assets, dev_mail, docs, login,
+    account, admin, admin_audit as admin_audit_page, admin_cache as admin_cache_page,
+    admin_limits as admin_limits_page, admin_mail as admin_mail_page, assets, dev_mail, docs, login,
 };
 use super::{Site, forward_auth, health, openapi, pages, redis_health};
 
@@ -55,6 +55,7 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/api/admin/mail/{id}").route(get().to(admin_mail::show)))
         .service(at("/api/admin/mail/{id}/retry").route(post().to(admin_mail::retry)))
         .service(at("/api/admin/mail/{id}/bury").route(post().to(admin_mail::bury)))
+        .service(at("/api/admin/audit").route(get().to(admin_audit::list)))
         .service(at("/api/admin/cache").route(get().to(admin_cache::show)))
         .service(at("/api/admin/cache/invalidate").route(post().to(admin_cache::invalidate)))
         .service(at("/api/admin/limits").route(get().to(admin_limits::show)))
@@ -91,6 +92,7 @@ pub(super) fn configure(config: &mut ServiceConfig, site: &Site) {
         .service(at("/admin/mail/resume").route(post().to(admin_mail_page::resume)))
         .service(at("/admin/mail/suppressions/lift").route(post().to(admin_mail_page::lift)))
         .service(at("/admin/mail/{id}/retry").route(post().to(admin_mail_page::retry)))
+        .service(at("/admin/audit").route(get().to(admin_audit_page::show)))
         .service(at("/admin/cache/invalidate").route(post().to(admin_cache_page::invalidate)))
         .service(at("/admin/limits/reset").route(post().to(admin_limits_page::reset)))
         .service(at("/docs").route(get().to(docs::show)))

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 
 use crate::domain::Redacted;
 
+mod abuse;
+mod audit;
 mod auth;
 mod cache;
 mod database;
@@ -42,6 +44,8 @@ mod templates;
 mod tests;
 mod values;
 
+pub use abuse::{Abuse, Captcha, CaptchaProvider, DomainPattern};
+pub use audit::Audit;
 pub use auth::{Auth, LoginMethods, PasswordHashing, Registration};
 pub use cache::Cache;
 pub use database::{Database, DatabaseUrl};
@@ -59,6 +63,7 @@ pub use server::Server;
 pub use session::Sessions;
 pub use templates::Templates;
 pub use values::Policy;
+pub use values::duration as read_duration;
 
 use reader::{Outcome, Reader};
 
@@ -81,6 +86,10 @@ pub struct Settings {
     pub session: Sessions,
     /// How many requests pass.
     pub limits: Limits,
+    /// Who gets mail without having an account.
+    pub abuse: Abuse,
+    /// How long the audit trail is kept.
+    pub audit: Audit,
     /// The secret that every key is derived from.
     pub secret: SecretSource,
     /// The secret before that one, while a change of it rolls out: it verifies and makes nothing new.
@@ -119,6 +128,8 @@ impl Settings {
         let mail = Mail::read(reader, known_server, auth.as_ref().ok().map(|auth| auth.product_name.as_str()));
         let session = Sessions::read(reader);
         let limits = Limits::read(reader);
+        let abuse = Abuse::read(reader);
+        let audit = Audit::read(reader);
         let secret = SecretSource::read(reader, data_dir);
         let previous_secret = secret::read_previous(reader);
         let templates = Templates::read(reader);
@@ -142,6 +153,8 @@ impl Settings {
             auth: auth?,
             session: session?,
             limits: limits?,
+            abuse: abuse?,
+            audit: audit?,
             secret: secret?,
             previous_secret: previous_secret?,
             templates: templates?,
@@ -149,6 +162,15 @@ impl Settings {
             notes: Vec::new(),
             effective: Vec::new(),
         })
+    }
+
+    /// The settings that somebody has set, on one line, with secrets hidden: for a trail of what was changed. Those that
+    /// belong to one machine are left out, so that instances that are set alike say the same.
+    pub fn summary(&self) -> String {
+        const OWN: [&str; 5] = ["server.bind", "server.workers", "server.data_dir", "log.filter", "log.format"];
+        let set = self.effective.iter().filter(|one| one.source != Source::Default && !OWN.contains(&one.key.as_str()));
+        let parts: Vec<_> = set.map(|one| format!("{} = {}", one.key, one.value)).collect();
+        parts.join("; ").chars().take(4000).collect()
     }
 
     /// Every setting as it is in force, by key, with secrets hidden and passwords in URLs masked.

@@ -163,6 +163,14 @@ fn what_is_in_force_is_shown_with_its_source_and_without_secrets() {
 }
 
 #[test]
+fn the_summary_tells_what_was_set_and_no_secret() {
+    let settings =
+        load(&[("GATEPOST_SECRET", SECRET), ("GATEPOST_REGISTRATION", "open"), ("GATEPOST_BIND", "127.0.0.1:1")]);
+    assert_eq!(settings.summary(), "auth.registration = open; secret = [hidden]");
+    assert_eq!(load(&[]).summary(), "");
+}
+
+#[test]
 fn sources_do_not_show_values() {
     let mut sources = sources(&[("GATEPOST_SECRET", "hunter2")]);
     sources.overrides.push(("secret".to_owned(), "hunter2".to_owned()));

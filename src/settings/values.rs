@@ -11,7 +11,7 @@ const UNITS: &[(&str, u64)] =
     &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 /// Reads `90s`, `5m`, `100ms`, or a plain number of seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong =
         || "must be a whole number with a unit of ms, s, m, h, d or w, such as 90s; without one, seconds".to_owned();
     let text = text.trim();

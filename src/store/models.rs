@@ -311,7 +311,7 @@ pub struct Swept {
 }
 
 /// One line of the audit trail.
-#[derive(Clone, Debug, Queryable, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Serialize)]
 pub struct AuditEntry {
     /// The line's id.
     pub id: AuditId,
@@ -329,4 +329,21 @@ pub struct AuditEntry {
     pub device: String,
     /// Anything else worth knowing; never a secret.
     pub detail: String,
+    /// How often it happened, up to this line and since the one before that says the same.
+    pub times: i32,
+}
+
+/// Which lines of the audit trail a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only what this account did.
+    pub actor: Option<UserId>,
+    /// Only what was done to this account.
+    pub subject: Option<UserId>,
+    /// Only this action, such as `session.started`.
+    pub action: Option<String>,
+    /// Only what happened then or later.
+    pub since: Option<Instant>,
+    /// Only those older than this one: the last of the page before.
+    pub before: Option<AuditId>,
 }

@@ -114,6 +114,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     embedded!("pages/account.html"),
     embedded!("pages/admin.html"),
     embedded!("pages/approval.html"),
+    embedded!("pages/audit.html"),
     embedded!("pages/base.html"),
     embedded!("pages/code.html"),
     embedded!("pages/dev_mail.html"),

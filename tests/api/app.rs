@@ -298,6 +298,11 @@ impl TestApp {
         self.running().clock.now()
     }
 
+    /// The server's use cases.
+    pub(crate) fn auth(&self) -> &gatepost::auth::Auth {
+        &self.running().auth
+    }
+
     /// The server's database, whichever it is.
     pub(crate) fn store(&self) -> &gatepost::store::Database {
         &self.running().database

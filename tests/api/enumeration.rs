@@ -170,6 +170,18 @@ on_both_setups! {
         assert_all_alike(&app, &emails).await;
     }
 
+    async fn a_refused_domain_tells_no_more(
+        app: TestApp = options("open").set("GATEPOST_ABUSE_DENY_DOMAINS", "example.com")
+    ) {
+        let emails = ["unknown@example.com", "invited@example.com", "banned1@example.com", "withpwd@example.com"];
+        for email in &emails[1..] {
+            app.invite(email).await;
+        }
+        app.decide(emails[2], "ban").await.expect(200);
+        set_password(&app, emails[3]).await;
+        assert_all_alike(&app, &emails).await;
+    }
+
     async fn the_refusals_of_the_limiter_are_the_same(
         app: TestApp = options("approval")
             .set("GATEPOST_LIMITS_OTP_REQUEST_EMAIL", "2/3600s")

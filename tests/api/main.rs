@@ -12,13 +12,16 @@
 
 #[macro_use]
 mod app;
+mod admin_audit;
 mod admin_cache;
 mod admin_limits;
 mod admin_users;
 mod bad_input;
+mod captcha;
 mod client;
 mod client_address;
 mod cross_site;
+mod domains;
 mod enumeration;
 mod forward_auth;
 mod health;

@@ -45,7 +45,9 @@ async fn every_page_fits_a_phone_and_says_what_it_is() {
         is_sound(&visitor, path).await;
     }
     visitor.signs_in_as(&site, ADMIN).await;
-    for path in ["/account", "/admin", "/admin?status=all", "/admin?status=banned&search=x", "/nothing-here"] {
+    for path in
+        ["/account", "/admin", "/admin?status=all", "/admin?status=banned&search=x", "/admin/audit", "/nothing-here"]
+    {
         visitor.open(path).await;
         is_sound(&visitor, path).await;
     }

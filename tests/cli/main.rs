@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod audit;
 mod cache;
 mod configuration;
 mod doctor;

@@ -58,6 +58,28 @@ fn a_sign_in_in_every_language() {
 }
 
 #[test]
+fn every_sign_in_names_device_place_and_time_and_says_what_to_do() {
+    for &language in Language::ALL {
+        let words = std::fs::read_to_string(format!("templates/locales/{language}/mail.ftl")).unwrap();
+        let said = |name: &str| {
+            let line = words.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+            line.unwrap_or_else(|| panic!("{name} in {language}")).to_owned()
+        };
+        for form in [SignInForm::Code, SignInForm::MagicLink, SignInForm::CodeAndLink] {
+            let Rendered { text, html, .. } = render_in(&sign_in(form), language);
+            // The time is 13:30 in every language, in whatever words.
+            for fact in ["Firefox", "Linux", "192.0.2.7", "13:30", "UTC"] {
+                assert!(text.contains(fact) && html.contains(fact), "{fact} for {form:?} in {language}: {text}");
+            }
+            for name in ["label-device", "label-address", "label-time", "requested-from", "not-you", "not-you-advice"] {
+                let said = said(name);
+                assert!(text.contains(&said) && html.contains(&said), "{name} for {form:?} in {language}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn where_arabic_runs_the_other_way_html_says_so() {
     let Rendered { subject, html, code, .. } = render_in(&sign_in(SignInForm::CodeAndLink), Language::Arabic);
     assert!(subject.contains(code.unwrap().expose()), "two groups of digits would swap their places: {subject}");

@@ -15,6 +15,7 @@ mod deadlines;
 mod delivery;
 mod dkim;
 mod faults;
+mod injection;
 mod languages;
 mod leases;
 mod pipelining;

@@ -37,9 +37,10 @@ pub struct LinkVerify {
     responses(
         (status = 202, body = ChallengeView, description = "Taken. The link is on its way.",
             headers(("Set-Cookie" = String, description = "The flow cookie: ties this browser to the mail's link."))),
-        (status = 400, description = "invalid_input"),
+        (status = 400, description = "invalid_input, captcha_required, captcha_failed"),
         (status = 404, description = "method_disabled"),
         (status = 429, description = "rate_limited"),
+        (status = 503, description = "captcha_unavailable"),
     ),
 )]
 pub async fn request(

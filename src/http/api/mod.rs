@@ -1,5 +1,6 @@
 //! The JSON API, one file a noun.
 
+pub mod admin_audit;
 pub mod admin_cache;
 pub mod admin_limits;
 pub mod admin_mail;

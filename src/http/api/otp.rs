@@ -9,7 +9,7 @@ use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Former, Json};
-use crate::http::{Site, cookies, guard};
+use crate::http::{Site, captcha, cookies, guard};
 
 /// Asks for a code.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -25,6 +25,8 @@ pub struct OtpRequest {
     /// Names the challenge whose mail should be sent again.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub challenge_id: Option<String>,
+    /// The token of a solved CAPTCHA, where the server asks for one.
+    pub captcha_token: Option<String>,
 }
 
 /// Answers with a code.
@@ -57,9 +59,10 @@ pub struct OtpVerify {
     responses(
         (status = 202, body = ChallengeView, description = "Taken. Show a field for the code.",
             headers(("Set-Cookie" = String, description = "The flow cookie: ties this browser to the mail's link."))),
-        (status = 400, description = "invalid_input"),
+        (status = 400, description = "invalid_input, captcha_required, captcha_failed"),
         (status = 404, description = "method_disabled"),
         (status = 429, description = "rate_limited"),
+        (status = 503, description = "captcha_unavailable"),
     ),
 )]
 pub async fn request(
@@ -90,6 +93,7 @@ pub async fn challenge(
     fields.finish()?;
     let email = present(email)?;
     let limits = guard::request(site, &client, &email).await?;
+    captcha::check(site, &client, body.captcha_token.as_deref()).await?;
     let (flow, cookie) = cookies::flow(http, site);
     let request = ChallengeRequest {
         email,

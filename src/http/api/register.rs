@@ -8,7 +8,7 @@ use super::sign_in::{ChallengeView, accepted};
 use crate::auth::{ChallengeRequest, Registration};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Json};
-use crate::http::{Site, cookies, guard};
+use crate::http::{Site, captcha, cookies, guard};
 
 /// Asks for an account.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -25,6 +25,8 @@ pub struct Register {
     pub note: Option<String>,
     /// The language of the mails.
     pub locale: Option<String>,
+    /// The token of a solved CAPTCHA, where the server asks for one.
+    pub captcha_token: Option<String>,
 }
 
 /// `POST /api/auth/register`
@@ -40,8 +42,9 @@ pub struct Register {
     responses(
         (status = 202, body = ChallengeView, description = "Taken. Show a field for the code.",
             headers(("Set-Cookie" = String, description = "The flow cookie: ties this browser to the mail's link."))),
-        (status = 400, description = "invalid_input"),
+        (status = 400, description = "invalid_input, captcha_required, captcha_failed"),
         (status = 429, description = "rate_limited"),
+        (status = 503, description = "captcha_unavailable"),
     ),
 )]
 pub async fn register(
@@ -59,6 +62,7 @@ pub async fn register(
     fields.finish()?;
     let email = present(email)?;
     let limits = guard::register(&site, &client, &email).await?;
+    captcha::check(&site, &client, body.captcha_token.as_deref()).await?;
     let (flow, cookie) = cookies::flow(&http, &site);
     let request = ChallengeRequest {
         email,

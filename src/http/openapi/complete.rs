@@ -156,7 +156,8 @@ fn failure(codes: &[Code]) -> Response {
     if codes.contains(&Code::RateLimited) {
         add_limit_headers(&mut response);
     }
-    if codes.iter().any(|code| matches!(code, Code::RateLimited | Code::TooManyGuesses | Code::Unavailable)) {
+    let waits = [Code::RateLimited, Code::TooManyGuesses, Code::Unavailable, Code::CaptchaUnavailable];
+    if codes.iter().any(|code| waits.contains(code)) {
         add_header(&mut response, "Retry-After", Type::Integer, "Seconds to wait.");
     }
     if codes.contains(&Code::Unauthorized) {

@@ -20,8 +20,8 @@ use utoipa::OpenApi;
 
 use self::complete::Completion;
 use super::api::{
-    admin_cache, admin_limits, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp, password,
-    profile, register, session, token, users,
+    admin_audit, admin_cache, admin_limits, admin_mail, admin_stats, admin_suppressions, admin_users, magic_link, otp,
+    password, profile, register, session, token, users,
 };
 use super::error::{ApiError, Problem};
 use super::pages::dev_mail;
@@ -60,7 +60,7 @@ use super::{forward_auth, health, redis_health};
         admin_users::show, admin_users::decide, admin_mail::list, admin_mail::stats, admin_mail::retry_many,
         admin_mail::pause, admin_mail::resume, admin_mail::show, admin_mail::retry, admin_mail::bury,
         admin_suppressions::list, admin_suppressions::add, admin_suppressions::lift, health::live, health::ready, health::cache,
-        admin_cache::show, admin_cache::invalidate, admin_limits::show, admin_limits::reset, redis_health::redis, health::metrics, document, token::jwks, dev_mail::list, dev_mail::html,
+        admin_audit::list, admin_cache::show, admin_cache::invalidate, admin_limits::show, admin_limits::reset, redis_health::redis, health::metrics, document, token::jwks, dev_mail::list, dev_mail::html,
     ),
     components(schemas(Problem)),
     modifiers(&Completion),

@@ -76,6 +76,7 @@ fn failures_name_codes_that_exist_under_their_status() {
         include_str!("../forward_auth.rs"),
         include_str!("../health.rs"),
         include_str!("../pages/dev_mail.rs"),
+        include_str!("../api/admin_audit.rs"),
         include_str!("../api/admin_cache.rs"),
         include_str!("../api/admin_limits.rs"),
         include_str!("../api/admin_mail.rs"),

@@ -12,7 +12,7 @@ use crate::http::api::fields::Fields;
 use crate::http::api::sign_in::{counted, replaced};
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Client, Former, PageForm, Viewer};
-use crate::http::{Site, cookies, guard};
+use crate::http::{Site, captcha, cookies, guard};
 
 /// The address form.
 #[derive(Deserialize)]
@@ -20,6 +20,8 @@ pub(crate) struct LoginForm {
     email: Option<String>,
     next: Option<String>,
     challenge_id: Option<String>,
+    #[serde(alias = "cf-turnstile-response", alias = "h-captcha-response")]
+    captcha_token: Option<String>,
 }
 
 /// The password form.
@@ -107,7 +109,11 @@ pub(crate) async fn request(
     if !site.auth.settings().methods.otp && !site.auth.settings().methods.magic_link {
         return Err(AuthError::MethodDisabled.into());
     }
-    if let Err(error) = guard::request(&site, &client, &email).await {
+    let let_through = match guard::request(&site, &client, &email).await {
+        Ok(_) => captcha::check(&site, &client, form.captcha_token.as_deref()).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = let_through {
         return limited(error, |error| {
             login_page(&site, &http, error.code.status(), &LoginState { error: Some(&told(error)), ..state })
         });
@@ -147,7 +153,7 @@ fn limited(
     error: ApiError,
     show: impl FnOnce(&ApiError) -> Result<HttpResponse, ApiError>,
 ) -> Result<HttpResponse, ApiError> {
-    if !matches!(error.code, Code::RateLimited | Code::TooManyGuesses) {
+    if !matches!(error.code, Code::RateLimited | Code::TooManyGuesses) && !captcha::is_about(&error) {
         return Err(error);
     }
     Ok(with_wait(show(&error)?, &error))

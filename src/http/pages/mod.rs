@@ -3,6 +3,7 @@
 
 pub(super) mod account;
 pub(super) mod admin;
+pub(super) mod admin_audit;
 pub(super) mod admin_cache;
 pub(super) mod admin_limits;
 pub(super) mod admin_mail;
@@ -17,9 +18,9 @@ use actix_web::http::header::LOCATION;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
-use super::Site;
 use super::error::{ApiError, Code, FieldError};
 use super::extract::Viewer;
+use super::{Site, captcha};
 use crate::auth::Authenticated;
 use crate::domain::Instant;
 use crate::settings::Registration;
@@ -50,7 +51,9 @@ fn page(
     context: Value,
 ) -> Result<HttpResponse, ApiError> {
     let body = render(site, request, viewer, name, title, context)?;
-    Ok(HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body))
+    let mut page = HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body);
+    captcha::permit(site, name, &mut page);
+    Ok(page)
 }
 
 /// What every page shows around its own content.
@@ -86,6 +89,7 @@ fn frame(site: &Site, request: &HttpRequest, viewer: Option<&Authenticated>, tit
             "password": settings.methods.password,
         },
         "registration": registration,
+        "captcha": captcha::widget(site),
     })
 }
 

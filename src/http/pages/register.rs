@@ -11,7 +11,7 @@ use crate::auth::{ChallengeRequest, Registration};
 use crate::http::api::fields::{Fields, present};
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Client, PageForm};
-use crate::http::{Site, cookies, guard};
+use crate::http::{Site, captcha, cookies, guard};
 use crate::settings;
 
 /// The registration form.
@@ -20,6 +20,8 @@ pub(crate) struct RegisterForm {
     email: Option<String>,
     name: Option<String>,
     note: Option<String>,
+    #[serde(alias = "cf-turnstile-response", alias = "h-captcha-response")]
+    captcha_token: Option<String>,
 }
 
 fn form_page(
@@ -72,9 +74,13 @@ pub(crate) async fn submit(
         return form_page(&site, &http, StatusCode::BAD_REQUEST, &form, None, &field_errors(&errors));
     }
     let email = present(email)?;
-    match guard::register(&site, &client, &email).await {
-        Ok(_) => {}
-        Err(error) if error.code == Code::RateLimited => {
+    let let_through = match guard::register(&site, &client, &email).await {
+        Ok(_) => captcha::check(&site, &client, form.captcha_token.as_deref()).await,
+        Err(error) => Err(error),
+    };
+    match let_through {
+        Ok(()) => {}
+        Err(error) if error.code == Code::RateLimited || captcha::is_about(&error) => {
             let page = form_page(&site, &http, error.code.status(), &form, Some(&error.detail), &json!({}))?;
             return Ok(with_wait(page, &error));
         }

@@ -149,7 +149,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::{Text, Nullable};
+    use diesel::sql_types::{Text, Nullable, Integer};
     use super::super::{Id, Instant};
 
     audit (id) {
@@ -161,6 +161,7 @@ diesel::table! {
         address -> Text,
         device -> Text,
         detail -> Text,
+        times -> Integer,
     }
 }
 

@@ -68,6 +68,13 @@ pub async fn by_email(conn: &mut Conn, email: &EmailAddress) -> Result<Option<Us
     Ok(found.optional()?)
 }
 
+/// The ids of the accounts with these keys of mailboxes, each with its key; keys without one are passed over. One
+/// statement, so at most a thousand keys.
+pub async fn ids_by_email_keys(conn: &mut Conn, keys: &[String]) -> Result<Vec<(String, UserId)>, StoreError> {
+    let found = users::table.filter(users::email_key.eq_any(keys)).select((users::email_key, users::id));
+    Ok(found.load(conn).await?)
+}
+
 /// The account with this username.
 pub async fn by_username(conn: &mut Conn, username: &Username) -> Result<Option<User>, StoreError> {
     Ok(users::table.filter(users::username.eq(username)).select(COLUMNS).first(conn).await.optional()?)
