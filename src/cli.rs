@@ -6,6 +6,7 @@
 mod cache;
 mod config;
 mod health;
+mod keys;
 mod mail;
 mod serve;
 mod user;
@@ -54,6 +55,11 @@ enum Command {
     Migrate,
     /// Prints the settings in force and where each comes from, with secrets hidden
     Config,
+    /// Prints the ids of the keys in force, never the keys; or makes a new secret
+    Keys {
+        #[command(subcommand)]
+        command: Option<keys::KeysCommand>,
+    },
     /// Looks at accounts and decides about them
     #[command(subcommand)]
     User(user::UserCommand),
@@ -91,6 +97,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Worker) => serve::worker(&cli).await,
         Some(Command::Migrate) => migrate(&cli).await,
         Some(Command::Config) => config::print(&cli),
+        Some(Command::Keys { command }) => keys::run(&cli, command.as_ref()),
         Some(Command::User(command)) => user::run(&cli, command).await,
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
         Some(Command::Cache(command)) => cache::run(&cli, command).await,

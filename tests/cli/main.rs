@@ -9,6 +9,7 @@
 mod arguments;
 mod cache;
 mod configuration;
+mod keys;
 mod mail;
 mod operators;
 mod preview;
