@@ -33,6 +33,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fluent_syntax::", &["templates"]),
     ("governor::", &["limit"]),
     ("argon2::", &["auth"]),
+    ("zxcvbn::", &["auth"]),
     ("jsonwebtoken::", &["auth"]),
 ];
 

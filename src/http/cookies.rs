@@ -13,7 +13,8 @@ pub(super) const SESSION_COOKIE: &str = "gatepost_session";
 /// Holds the flow token.
 pub(super) const FLOW_COOKIE: &str = "gatepost_flow";
 
-fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cookie<'static> {
+/// A cookie of this site, for HTTP only.
+pub(super) fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cookie<'static> {
     Cookie::build(name, value)
         .path("/")
         .http_only(true)

@@ -9,6 +9,7 @@
 pub mod api;
 mod cached;
 mod cookies;
+mod device_cookie;
 mod error;
 mod extract;
 mod forward_auth;

@@ -19,6 +19,7 @@ mod client;
 mod cross_site;
 mod enumeration;
 mod forward_auth;
+mod guesses;
 mod health;
 mod hosts;
 mod leaving;
@@ -35,6 +36,7 @@ mod password;
 mod profile;
 mod races;
 mod register;
+mod rotation;
 mod secrets;
 mod session;
 #[path = "../support/mod.rs"]

@@ -66,7 +66,8 @@ pub async fn request(
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "`gatepost_session`, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String,
+                description = "`gatepost_session` and `gatepost_device`, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_link"),
         (status = 404, description = "method_disabled"),
@@ -75,6 +76,7 @@ pub async fn request(
 )]
 pub async fn verify(
     site: web::Data<Site>,
+    http: HttpRequest,
     client: Client,
     Json(body): Json<LinkVerify>,
 ) -> Result<HttpResponse, ApiError> {
@@ -85,5 +87,5 @@ pub async fn verify(
     let token = LinkToken::parse(present(token)?.trim()).ok_or(AuthError::InvalidLink)?;
     let outcome = site.auth.verify_link(&token, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "magic_link", outcome)?;
-    Ok(admitted(&site, admission, &limits))
+    Ok(admitted(&site, &http, admission, &limits))
 }

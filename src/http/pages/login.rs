@@ -12,7 +12,7 @@ use crate::http::api::fields::Fields;
 use crate::http::api::sign_in::counted;
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Client, PageForm, Viewer};
-use crate::http::{Site, cookies, guard};
+use crate::http::{Site, cookies, device_cookie, guard};
 
 /// The address form.
 #[derive(Deserialize)]
@@ -186,9 +186,10 @@ pub(crate) async fn password(
     if let Err(error) = guard::login(&site, &client, &email).await {
         return limited(error, again);
     }
-    let outcome = site.auth.log_in(&email, &password, Mode::Cookie, &client.origin).await;
+    let marks = device_cookie::marks(&http);
+    let outcome = site.auth.log_in(&email, &password, &marks, Mode::Cookie, &client.origin).await;
     match counted(&site, "password", outcome) {
-        Ok(admission) => admitted(&site, admission, next.as_ref()),
+        Ok(admission) => admitted(&site, &http, admission, next.as_ref()),
         Err(error) if error.code == Code::InvalidCredentials => again(&error),
         Err(error) => limited(error, again),
     }
@@ -242,11 +243,15 @@ pub(crate) async fn verify_code(
         Err(error) => Err(error),
         Ok(_) => match OneTimeCode::parse(form.code.as_deref().unwrap_or_default()) {
             None => Err(ApiError::new(Code::InvalidInput, "Enter the six digits from the mail.")),
-            Some(code) => counted(&site, "otp", site.auth.verify_code(id, &code, Mode::Cookie, &client.origin).await),
+            Some(code) => {
+                let marks = device_cookie::marks(&http);
+                let outcome = site.auth.verify_code(id, &code, &marks, Mode::Cookie, &client.origin).await;
+                counted(&site, "otp", outcome)
+            }
         },
     };
     match outcome {
-        Ok(admission) => admitted(&site, admission, next.as_ref()),
+        Ok(admission) => admitted(&site, &http, admission, next.as_ref()),
         Err(error) => match error.code {
             Code::InvalidInput | Code::InvalidCode | Code::RateLimited | Code::TooManyGuesses => {
                 let locked = error.code == Code::InvalidCode && site.auth.is_burnt(id).await?;
@@ -305,14 +310,19 @@ pub(crate) async fn verify_link(
     let Some(token) = form.token.as_deref().and_then(LinkToken::parse) else { return invalid_link(&site, &http) };
     let outcome = site.auth.verify_link(&token, Mode::Cookie, &client.origin).await;
     match counted(&site, "magic_link", outcome) {
-        Ok(admission) => admitted(&site, admission, None),
+        Ok(admission) => admitted(&site, &http, admission, None),
         Err(error) if error.code == Code::InvalidLink => invalid_link(&site, &http),
         Err(error) => Err(error),
     }
 }
 
 /// Sends a person who proved a mailbox on: to where they wanted to go, or to the page that says what they wait for.
-fn admitted(site: &Site, admission: Admission, next: Option<&NextPath>) -> Result<HttpResponse, ApiError> {
+fn admitted(
+    site: &Site,
+    http: &HttpRequest,
+    admission: Admission,
+    next: Option<&NextPath>,
+) -> Result<HttpResponse, ApiError> {
     let signed_in = match admission {
         Admission::Pending => return Ok(see_other("/pending")),
         Admission::Rejected => return Ok(see_other("/pending?status=rejected")),
@@ -325,6 +335,8 @@ fn admitted(site: &Site, admission: Admission, next: Option<&NextPath>) -> Resul
     let wanted = safe_next(site, signed_in.next.as_deref());
     let mut response = see_other(next.or(wanted.as_ref()).map_or("/account", NextPath::as_str));
     response.add_cookie(&cookies::session(token, site)).map_err(ApiError::internal)?;
+    let device = device_cookie::renewed(http, &signed_in.user.email, site);
+    response.add_cookie(&device).map_err(ApiError::internal)?;
     Ok(response)
 }
 
