@@ -24,6 +24,7 @@ mod health;
 mod hosts;
 mod leaving;
 mod limits;
+mod logs;
 mod magic_link;
 mod mail;
 mod mail_page;
