@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::auth::{self, AccessTokens, Auth, AuthError, Captcha, CaptchaError, PasswordHashing, Screening};
 use crate::cache::Cache;
 use crate::domain::keyring::KeyRingError;
-use crate::domain::{Clock, Entropy};
+use crate::domain::{Clock, Entropy, KeyId, KeyRing};
 use crate::http::{self, Site};
 use crate::limit::{Limiter, Upkeep};
 use crate::mail::{Counters, Outbox, Queue, Renderer, Transport, TransportError, Worker, WorkerHandle};
@@ -29,6 +30,18 @@ use crate::store::{Database, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::templates::{TemplateError, Templates};
+
+/// The keys that the settings give, making nothing: `None` where the secret is made on the first start and has not been.
+pub fn present_keys(settings: &Settings) -> Result<Option<KeyRing>, StartError> {
+    secret::present_keys(settings)
+}
+
+/// A new secret, for an operator to keep, and the id of its key.
+pub fn new_secret() -> Result<(Zeroizing<String>, KeyId), KeyRingError> {
+    let secret = secret::new_secret(&Entropy::system());
+    let id = KeyRing::new(secret.as_bytes(), &[])?.current_id().clone();
+    Ok((secret, id))
+}
 
 /// What mails in flight get to finish when requests have used up the time that a shutdown may take.
 const MAIL_PATIENCE: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ mod cache;
 mod config;
 mod doctor;
 mod health;
+mod keys;
 mod limits;
 mod mail;
 mod serve;
@@ -59,6 +60,11 @@ enum Command {
     Config,
     /// Looks for what is wrong with the settings and with what they name, and says what to do; changes nothing
     Doctor,
+    /// Prints the ids of the keys in force, never the keys; or makes a new secret
+    Keys {
+        #[command(subcommand)]
+        command: Option<keys::KeysCommand>,
+    },
     /// Looks at accounts and decides about them
     #[command(subcommand)]
     User(user::UserCommand),
@@ -103,6 +109,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate) => migrate(&cli).await,
         Some(Command::Config) => config::print(&cli),
         Some(Command::Doctor) => doctor::run(&cli).await,
+        Some(Command::Keys { command }) => keys::run(&cli, command.as_ref()),
         Some(Command::User(command)) => user::run(&cli, command).await,
         Some(Command::Mail(command)) => mail::run(&cli, command).await,
         Some(Command::Cache(command)) => cache::run(&cli, command).await,

@@ -35,6 +35,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fluent_syntax::", &["templates"]),
     ("governor::", &["limit"]),
     ("argon2::", &["auth"]),
+    ("zxcvbn::", &["auth"]),
     ("jsonwebtoken::", &["auth"]),
     ("hyper::", &["auth"]),
 ];

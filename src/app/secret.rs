@@ -9,8 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::StartError;
+use crate::domain::keyring::KeyRingError;
 use crate::domain::{Entropy, KeyRing};
 use crate::settings::{SecretSource, Settings};
+
+/// What people call the secret that they gave.
+const GIVEN: &str = "GATEPOST_SECRET";
 
 /// Makes the data directory, for its owner's eyes only, and makes sure that it can be written to.
 pub(super) fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
@@ -30,11 +34,34 @@ pub(super) fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
 /// The keys, from the given secret or from the one that is kept in the data directory and made on the first start.
 pub(super) fn keys(settings: &Settings, entropy: &Entropy) -> Result<KeyRing, StartError> {
     let (secret, origin) = match &settings.secret {
-        SecretSource::Given(secret) => (Zeroizing::new(secret.expose().clone()), "GATEPOST_SECRET".to_owned()),
+        SecretSource::Given(secret) => (Zeroizing::new(secret.expose().clone()), GIVEN.to_owned()),
         SecretSource::Generated(path) => (kept_secret(path, entropy)?, path.display().to_string()),
     };
-    let previous: Vec<&[u8]> = settings.previous_secret.iter().map(|previous| previous.expose().as_bytes()).collect();
-    KeyRing::new(secret.as_bytes(), &previous).map_err(|error| StartError::Secret { origin, error })
+    ring(&secret, settings).map_err(|error| StartError::Secret { origin, error })
+}
+
+/// The keys as they are, making nothing: `None` where the secret would only be made on the first start.
+pub(super) fn present_keys(settings: &Settings) -> Result<Option<KeyRing>, StartError> {
+    match &settings.secret {
+        SecretSource::Generated(path) if !path.exists() => Ok(None),
+        _ => keys(settings, &Entropy::system()).map(Some),
+    }
+}
+
+/// A secret that nobody has had before: 256 random bits, as text.
+pub(super) fn new_secret(entropy: &Entropy) -> Zeroizing<String> {
+    let bytes = Zeroizing::new(entropy.bytes::<32>());
+    Zeroizing::new(STANDARD.encode(*bytes))
+}
+
+fn ring(secret: &str, settings: &Settings) -> Result<KeyRing, KeyRingError> {
+    let other = &settings.other_secrets;
+    let previous: Vec<&[u8]> = other.previous.iter().map(|previous| previous.expose().as_bytes()).collect();
+    let ring = KeyRing::new(secret.as_bytes(), &previous)?;
+    match &other.next {
+        Some(next) => ring.with_next(next.expose().as_bytes()),
+        None => Ok(ring),
+    }
 }
 
 fn kept_secret(path: &Path, entropy: &Entropy) -> Result<Zeroizing<String>, StartError> {
@@ -44,7 +71,7 @@ fn kept_secret(path: &Path, entropy: &Entropy) -> Result<Zeroizing<String>, Star
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let secret = Zeroizing::new(STANDARD.encode(entropy.bytes::<32>()));
+    let secret = new_secret(entropy);
     // Linked into place whole: another process that starts now reads all of it, or makes it first.
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     let mut options = fs::OpenOptions::new();

@@ -2,6 +2,7 @@
 //! decides what the person gets.
 
 use super::notices::{Fold, digest_from};
+use super::password::ProvedPassword;
 use super::{AccessToken, Auth, AuthError, locks};
 use crate::domain::{
     Digest, EmailAddress, Instant, MailKind, Origin, RefreshToken, Role, SessionId, SessionToken, UserId, UserStatus,
@@ -206,13 +207,12 @@ impl Auth {
         self.hand_over(standing, draft, challenge.next.clone()).await.map(Some)
     }
 
-    /// Starts a session for an account whose password was right: `seen` is the hash it was compared with. `None` when
-    /// the password has been changed since.
+    /// Starts a session for an account whose password was right, and renews its hash where that is due. `None` when the
+    /// password has been changed since.
     pub(super) async fn admit_known(
         &self,
         user: User,
-        seen: &str,
-        budget: &str,
+        proved: &ProvedPassword,
         mode: Mode,
         origin: &Origin,
     ) -> Result<Option<Admission>, AuthError> {
@@ -221,10 +221,13 @@ impl Auth {
         let session = self.new_session(&draft, user.id, "password", origin, now);
         let notice = self.new_device_notice(&user, origin)?;
         let outcome = store::transaction!(&self.0.database, async |conn, q| {
-            q::guess_budgets::refund(conn, budget).await?;
+            q::guess_budgets::refund(conn, &proved.budget).await?;
             q::dialect::lock_user(conn, user.id).await?;
-            if q::users::password_hash(conn, user.id).await?.as_deref() != Some(seen) {
+            if q::users::password_hash(conn, user.id).await?.as_ref() != Some(&proved.seen) {
                 return Ok(None);
+            }
+            if let Some(renewed) = &proved.renewed {
+                q::users::renew_password_hash(conn, user.id, &proved.seen, renewed).await?;
             }
             let status = q::users::by_id(conn, user.id).await?.map_or(UserStatus::Rejected, |user| user.status);
             if status != UserStatus::Approved {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::failures::Failure;
+use super::guesses::guesses;
 use super::{Admission, Auth, AuthError, Mode};
 use crate::domain::{
-    ChallengeId, Digest, DisplayName, EmailAddress, FlowToken, Instant, KeyId, Language, LinkToken, MailContent,
-    NextPath, Note, OneTimeCode, Origin, Requested, SignInForm, clock,
+    ChallengeId, DeviceMarks, Digest, DisplayName, EmailAddress, FlowToken, Instant, KeyId, Language, LinkToken,
+    MailContent, NextPath, Note, OneTimeCode, Origin, Requested, SignInForm, clock,
 };
 use crate::settings;
 use crate::store::{self, Challenge, NewMail, StoreError};
@@ -59,6 +60,18 @@ pub struct LinkPreview {
     pub same_browser: bool,
     /// Who asked.
     pub requested: Requested,
+}
+
+/// How the counting of a guess ended.
+enum Counted {
+    /// The code may be compared; what was spent is given back if it is right.
+    Yes { challenge: Box<Challenge>, budget: String },
+    /// The challenge takes no guesses any more, or is not there.
+    Closed,
+    /// The account's guesses are used up, or it is to pause.
+    TooMany { email: EmailAddress, budget: String },
+    /// The challenge's key is not, or not yet, in this instance's ring.
+    KeyMissing,
 }
 
 impl Auth {
@@ -144,57 +157,62 @@ impl Auth {
         Ok(is_known || self.is_configured_admin(email))
     }
 
-    /// Answers a challenge with a code. The guess is counted and committed, for the challenge and for the account,
-    /// before the codes are compared; a right answer gives the account's guess back.
+    /// Answers a challenge with a code. The guess is counted and committed, for the challenge and for whoever guesses
+    /// (by the `marks` that the browser shows), before the codes are compared; a right answer gives the latter back.
     pub async fn verify_code(
         &self,
         id: ChallengeId,
         code: &OneTimeCode,
+        marks: &DeviceMarks,
         mode: Mode,
         origin: &Origin,
     ) -> Result<Admission, AuthError> {
         if !self.0.settings.methods.takes_codes() {
             return Err(AuthError::MethodDisabled);
         }
-        let now = self.0.clock.now();
-        let allowed = guesses(self.0.settings.guesses_per_challenge);
-        let Some((challenge, has_budget)) = self.count_guess(id, allowed, now).await? else {
-            self.note_failure(Failure::StaleCode, None, origin);
-            return Err(AuthError::InvalidCode);
+        let (challenge, budget) = match self.count_guess(id, marks).await? {
+            Counted::Yes { challenge, budget } => (challenge, budget),
+            Counted::Closed => {
+                self.note_failure(Failure::StaleCode, None, origin);
+                return Err(AuthError::InvalidCode);
+            }
+            Counted::TooMany { email, budget } => {
+                self.note_failure(Failure::NoGuessLeft, Some(&email), origin);
+                return Err(self.too_many_guesses(&budget).await?);
+            }
+            Counted::KeyMissing => return Err(AuthError::KeyMissing),
         };
-        let budget = self.guess_budget("code", &challenge.email);
-        if !has_budget {
-            self.note_failure(Failure::NoGuessLeft, Some(&challenge.email), origin);
-            return Err(self.too_many_guesses(&budget).await?);
-        }
         let key = KeyId::stored(challenge.key_id.clone());
         let right = self.0.keys.code(&key, challenge.id).is_some_and(|expected| expected.matches(code));
         if !right {
             log::info!(challenge:% = challenge.id, attempts = challenge.attempts; "a wrong code was entered");
+            let allowed = guesses(self.0.settings.guesses_per_challenge);
             self.note_wrong_code(&challenge, allowed, origin);
             return Err(AuthError::InvalidCode);
         }
         self.admit(&challenge, "otp", Some(&budget), mode, origin).await?.ok_or(AuthError::InvalidCode)
     }
 
-    /// Counts one guess against the challenge and its account, and commits both; the challenge, and whether the account
-    /// had a guess left. Where it had none, the challenge gets its own back: its turn has not come.
-    async fn count_guess(
-        &self,
-        id: ChallengeId,
-        allowed: i32,
-        now: Instant,
-    ) -> Result<Option<(Challenge, bool)>, AuthError> {
-        let window = clock::span(self.0.settings.guess_window);
-        let per_account = guesses(self.0.settings.guesses_per_account);
+    /// Counts one guess against the challenge and the guesser's budget, and commits both. Where the code is not going to
+    /// be looked at, the challenge gets its guess back.
+    async fn count_guess(&self, id: ChallengeId, marks: &DeviceMarks) -> Result<Counted, AuthError> {
+        let (now, rule) = (self.0.clock.now(), self.guess_rule());
+        let per_challenge = guesses(self.0.settings.guesses_per_challenge);
         let counted = store::transaction!(&self.0.database, async |conn, q| {
-            let Some(challenge) = q::challenges::count_guess(conn, id, allowed, now).await? else { return Ok(None) };
-            let budget = self.guess_budget("code", &challenge.email);
-            let has_budget = q::guess_budgets::spend(conn, &budget, per_account, window, now).await?;
-            if !has_budget {
+            let Some(challenge) = q::challenges::count_guess(conn, id, per_challenge, now).await? else {
+                return Ok(Counted::Closed);
+            };
+            if !self.0.keys.has(&KeyId::stored(challenge.key_id.clone())) {
                 q::challenges::uncount_guess(conn, id).await?;
+                return Ok(Counted::KeyMissing);
             }
-            Ok::<_, StoreError>(Some((challenge, has_budget)))
+            let guesser = self.guesser(marks, &challenge.email);
+            let budget = self.guess_budget("code", &challenge.email, &guesser);
+            if !q::guess_budgets::spend(conn, &budget, &rule, now).await? {
+                q::challenges::uncount_guess(conn, id).await?;
+                return Ok(Counted::TooMany { email: challenge.email, budget });
+            }
+            Ok::<_, StoreError>(Counted::Yes { challenge: Box::new(challenge), budget })
         })?;
         Ok(counted)
     }
@@ -245,33 +263,12 @@ impl Auth {
         let found = store::read!(&self.0.database, challenges::by_id(token.challenge()))?;
         let challenge = found.ok_or(AuthError::InvalidLink)?;
         let key = KeyId::stored(challenge.key_id.clone());
+        if !self.0.keys.has(&key) {
+            return Err(AuthError::KeyMissing);
+        }
         let right = self.0.keys.link(&key, challenge.id).is_some_and(|expected| expected.matches(token));
         let open = challenge.consumed_at.is_none() && challenge.expires_at > self.0.clock.now();
         if right && open { Ok(challenge) } else { Err(AuthError::InvalidLink) }
-    }
-
-    /// Names the budget of failed guesses of a kind (`code`, `password`) for a mailbox.
-    pub(super) fn guess_budget(&self, kind: &str, email: &EmailAddress) -> String {
-        format!("{kind}:{}", self.mailbox_hash(email))
-    }
-
-    /// Counts one guess against the budget, and commits it.
-    pub(super) async fn spend_guess(&self, budget: &str) -> Result<(), AuthError> {
-        let now = self.0.clock.now();
-        let window = clock::span(self.0.settings.guess_window);
-        let allowed = guesses(self.0.settings.guesses_per_account);
-        let left = store::transaction!(&self.0.database, async |conn, q| {
-            q::guess_budgets::spend(conn, budget, allowed, window, now).await
-        })?;
-        if left { Ok(()) } else { Err(self.too_many_guesses(budget).await?) }
-    }
-
-    /// The refusal of a guess, with the time until the budget is renewed.
-    async fn too_many_guesses(&self, budget: &str) -> Result<AuthError, AuthError> {
-        let now = self.0.clock.now();
-        let started = store::read!(&self.0.database, guess_budgets::window_start(budget))?.unwrap_or(now);
-        let renewed = started + clock::span(self.0.settings.guess_window);
-        Ok(AuthError::TooManyGuesses { retry_after: (renewed - now).to_std().unwrap_or_default() })
     }
 }
 
@@ -280,10 +277,6 @@ fn asked_by(challenge: &Challenge, flow: Option<&FlowToken>) -> bool {
         (Some(digest), Some(flow)) => digest.matches(&flow.digest()),
         _ => false,
     }
-}
-
-fn guesses(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// What a sign-in mail carries: what can be answered with.

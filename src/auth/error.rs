@@ -27,6 +27,10 @@ pub enum AuthError {
         /// How long until guesses are taken again.
         retry_after: Duration,
     },
+    /// What is answered was made with a key that this instance does not have: another one may, or this one soon. Nothing
+    /// was counted.
+    #[error("this instance does not have the key of what is answered")]
+    KeyMissing,
     /// This way of signing in is switched off.
     #[error("this way of signing in is switched off")]
     MethodDisabled,
@@ -48,6 +52,9 @@ pub enum AuthError {
     /// The password is too easy to guess: choose another. Says what is wrong with it.
     #[error("{0}")]
     WeakPassword(&'static str),
+    /// The password is among those that are guessed first: choose another.
+    #[error("the password is one of those that are guessed first")]
+    CommonPassword,
     /// The database did not answer: try again.
     #[error(transparent)]
     Store(StoreError),

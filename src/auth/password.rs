@@ -1,4 +1,7 @@
 //! Passwords, where an operator has switched them on: Argon2id (RFC 9106), a few at a time.
+//!
+//! A password is normalised (NFKC, as NIST SP 800-63B recommends) before it is hashed, so that it is the same on every
+//! keyboard. Where the parameters have grown since a hash was made, the next sign-in replaces it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +12,12 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use super::guesses::Guesser;
+use super::password_rules::{self, MAX_PASSWORD_BYTES, is_normalised, normalised};
 use super::{Admission, Auth, AuthError, Authenticated, Mode};
-use crate::domain::{EmailAddress, Origin, Redacted, SecurityEvent};
+use crate::domain::{DeviceMarks, EmailAddress, Origin, Redacted, SecurityEvent};
 use crate::settings;
-use crate::store::{self, StoreError};
-
-/// The longest password that is taken, in bytes: hashing is cheap in length, but not free.
-const MAX_PASSWORD_BYTES: usize = 1024;
+use crate::store::{self, StoreError, User};
 
 /// How long a password waits for its turn before the server says that it is busy.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
@@ -47,38 +49,55 @@ impl PasswordHashing {
         })
     }
 
-    /// Refuses a password that is too short, too long, or the account's own address.
-    fn check_strength(&self, password: &str, email: &EmailAddress) -> Result<(), AuthError> {
-        if password.chars().count() < self.min_length {
-            return Err(AuthError::WeakPassword("the password is too short"));
-        }
-        if password.len() > MAX_PASSWORD_BYTES {
+    /// Refuses a password that is too easy to guess for this account.
+    async fn check_strength(&self, password: &Redacted<String>, user: &User) -> Result<(), AuthError> {
+        if password.expose().len() > MAX_PASSWORD_BYTES {
             return Err(AuthError::WeakPassword("the password is too long"));
         }
-        let lower = password.to_lowercase();
-        let first = lower.chars().next();
-        if lower.contains(email.key()) || lower.chars().all(|character| Some(character) == first) {
-            return Err(AuthError::WeakPassword("the password is too easy to guess"));
-        }
-        Ok(())
+        let (password, user, min_length) = (normalised(password.expose()), user.clone(), self.min_length);
+        self.in_turn(move || password_rules::check(&password, min_length, &user)).await?
     }
 
-    async fn hash(&self, password: Zeroizing<String>) -> Result<String, AuthError> {
-        let argon2 = self.argon2.clone();
+    /// The hash to store for `password`.
+    async fn hash(&self, password: &Redacted<String>) -> Result<String, AuthError> {
+        let (argon2, password) = (self.argon2.clone(), normalised(password.expose()));
         self.in_turn(move || hash(&argon2, password.as_bytes())).await?
     }
 
-    /// Whether `password` is the one behind `stored`; always false, and as slow, when there is none.
-    async fn verify(&self, password: Zeroizing<String>, stored: Option<String>) -> Result<bool, AuthError> {
+    /// Whether `password` is the one behind `stored`; always false, and as slow, when there is none. One that is not
+    /// normalised is also tried as it is: that is how an older version hashed it.
+    async fn verify(&self, password: &Redacted<String>, stored: Option<String>) -> Result<bool, AuthError> {
         let (argon2, dummy) = (self.argon2.clone(), self.dummy.clone());
+        let mut forms = vec![normalised(password.expose())];
+        if !is_normalised(password.expose()) {
+            forms.push(Zeroizing::new(password.expose().clone()));
+        }
         self.in_turn(move || {
             let known = stored.is_some();
             let text = stored.as_deref().unwrap_or(&dummy);
             let parsed = PasswordHash::new(text)
                 .map_err(|error| AuthError::Internal(format!("a stored password hash cannot be read: {error}")))?;
-            Ok(argon2.verify_password(password.as_bytes(), &parsed).is_ok() && known)
+            Ok(forms.iter().any(|form| argon2.verify_password(form.as_bytes(), &parsed).is_ok()) && known)
         })
         .await?
+    }
+
+    /// A new hash of a right password, where `stored` was made with less than the parameters in force. One that cannot
+    /// be made now is made at a later sign-in.
+    async fn renewed(&self, password: &Redacted<String>, stored: &str) -> Option<String> {
+        if !self.has_outgrown(stored) {
+            return None;
+        }
+        self.hash(password).await.inspect_err(|error| log::warn!("a password hash could not be renewed: {error}")).ok()
+    }
+
+    /// Whether a parameter in force is larger than the one that `stored` was made with.
+    fn has_outgrown(&self, stored: &str) -> bool {
+        let made_with = PasswordHash::new(stored).ok().and_then(|hash| Params::try_from(&hash).ok());
+        let now = self.argon2.params();
+        made_with.is_none_or(|then| {
+            then.m_cost() < now.m_cost() || then.t_cost() < now.t_cost() || then.p_cost() < now.p_cost()
+        })
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
@@ -103,13 +122,24 @@ fn hash(argon2: &Argon2<'static>, password: &[u8]) -> Result<String, AuthError> 
         .map_err(|error| AuthError::Internal(format!("a password could not be hashed: {error}")))
 }
 
+/// A password that was right.
+pub(super) struct ProvedPassword {
+    /// The hash that it was compared with.
+    pub(super) seen: String,
+    /// A better one, where that was made with less than is asked for today.
+    pub(super) renewed: Option<String>,
+    /// The budget that gets its guess back.
+    pub(super) budget: String,
+}
+
 impl Auth {
     /// Signs in with a password. The account is read from the database, never a cache; an address without account or
-    /// password takes as long as any other.
+    /// password takes as long as any other. `marks` are what the browser shows: they tell whose guess this is.
     pub async fn log_in(
         &self,
         email: &EmailAddress,
         password: &Redacted<String>,
+        marks: &DeviceMarks,
         mode: Mode,
         origin: &Origin,
     ) -> Result<Admission, AuthError> {
@@ -119,15 +149,16 @@ impl Auth {
         if password.expose().len() > MAX_PASSWORD_BYTES {
             return Err(AuthError::InvalidCredentials);
         }
-        let budget = self.guess_budget("password", email);
+        let budget = self.guess_budget("password", email, &self.guesser(marks, email));
         self.noted(self.spend_guess(&budget).await, Some(email), origin)?;
         let found = store::read!(&self.0.database, users::with_password_hash(email))?;
         let (user, stored) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
-        let right = self.0.passwords.verify(Zeroizing::new(password.expose().clone()), stored.clone()).await?;
+        let right = self.0.passwords.verify(password, stored.clone()).await?;
         let (Some(user), Some(seen), true) = (user, stored, right) else {
             return self.noted(Err(AuthError::InvalidCredentials), Some(email), origin);
         };
-        self.admit_known(user, &seen, &budget, mode, origin).await?.ok_or(AuthError::InvalidCredentials)
+        let proved = ProvedPassword { renewed: self.0.passwords.renewed(password, &seen).await, seen, budget };
+        self.admit_known(user, &proved, mode, origin).await?.ok_or(AuthError::InvalidCredentials)
     }
 
     /// Sets the account's password, ends its other sessions and tells its owner. An account that has a password must
@@ -143,19 +174,19 @@ impl Auth {
             return Err(AuthError::MethodDisabled);
         }
         let user = &who.user;
-        self.0.passwords.check_strength(new.expose(), &user.email)?;
+        self.0.passwords.check_strength(new, user).await?;
         let stored = store::read!(&self.0.database, users::password_hash(user.id))?;
         let action = if stored.is_some() { "user.password_changed" } else { "user.password_set" };
         if stored.is_some() {
-            let budget = self.guess_budget("password", &user.email);
+            let budget = self.guess_budget("password", &user.email, &Guesser::SignedIn(who.session.id));
             self.noted(self.spend_guess(&budget).await, Some(&user.email), origin)?;
-            let current = current.map(|current| current.expose().clone()).unwrap_or_default();
-            if !self.0.passwords.verify(Zeroizing::new(current), stored).await? {
+            let shown = current.filter(|current| current.expose().len() <= MAX_PASSWORD_BYTES);
+            if !self.0.passwords.verify(shown.unwrap_or(&Redacted::default()), stored).await? {
                 return self.noted(Err(AuthError::InvalidCredentials), Some(&user.email), origin);
             }
             store::update!(&self.0.database, guess_budgets::refund(&budget))?;
         }
-        let hash = self.0.passwords.hash(Zeroizing::new(new.expose().clone())).await?;
+        let hash = self.0.passwords.hash(new).await?;
         let now = self.0.clock.now();
         let notice = self.security_notice(user, SecurityEvent::PasswordChanged, origin)?;
         let entry = self.audit_entry(action, Some(user.id), Some(user.id), origin, "");

@@ -1,5 +1,9 @@
 //! Refresh tokens: each buys one new pair. A second use after a short grace (a client may not have got the answer to
 //! its first) means that the token was copied, and ends the session (RFC 9700, 4.14.2).
+//!
+//! A token's successor is derived from it, so within the grace it buys the very same one again, however many ask at
+//! once and on whichever instance. There is one chain a session: a thief who is quick holds the token that the owner
+//! holds, and the one of the two who comes second with it, or with any after it, ends the session.
 
 use super::{AccessToken, Auth, AuthError};
 use crate::domain::{Origin, RefreshToken, SecurityEvent, UserStatus, clock};
@@ -15,7 +19,8 @@ pub struct Refreshed {
 }
 
 enum Outcome {
-    Renewed(Box<(User, Session)>),
+    /// Which of the successors is the next token.
+    Renewed(Box<(User, Session)>, usize),
     /// The session was ended, and its owner is told.
     Reused(Box<Option<Session>>),
     Invalid,
@@ -25,12 +30,13 @@ impl Auth {
     /// Exchanges a refresh token for the next pair.
     pub async fn refresh(&self, token: &RefreshToken, origin: &Origin) -> Result<Refreshed, AuthError> {
         let now = self.0.clock.now();
-        let next = RefreshToken::generate(&self.0.entropy);
+        let mut successors = self.0.keys.successors(token);
+        let digests: Vec<_> = successors.iter().map(RefreshToken::digest).collect();
         let grace = clock::span(self.0.sessions.refresh_grace);
         let mut notice = None;
         let outcome = {
             let notice = &mut notice;
-            let next = &next;
+            let digests = &digests;
             store::transaction!(&self.0.database, async |conn, q| {
                 let Some(row) = q::refresh_tokens::replace(conn, token.digest(), now).await? else {
                     return Ok(Outcome::Invalid);
@@ -54,15 +60,25 @@ impl Auth {
                     *notice = Some(mail);
                     return Ok(Outcome::Reused(Box::new(ended)));
                 }
-                q::refresh_tokens::insert(conn, next.digest(), session.id, now).await?;
+                let next = match row.replaced_at {
+                    None => None,
+                    // An instance that has another current key may have made it.
+                    Some(_) => {
+                        let known = q::refresh_tokens::known(conn, digests).await?;
+                        digests.iter().position(|digest| known.contains(digest))
+                    }
+                };
+                if next.is_none() {
+                    q::refresh_tokens::insert(conn, digests[0], session.id, now).await?;
+                }
                 q::sessions::touch(conn, session.id, &origin.address_text(), now).await?;
-                Ok::<_, StoreError>(Outcome::Renewed(Box::new((user, session))))
+                Ok::<_, StoreError>(Outcome::Renewed(Box::new((user, session)), next.unwrap_or(0)))
             })?
         };
         match outcome {
-            Outcome::Renewed(parts) => {
+            Outcome::Renewed(parts, next) => {
                 let access = self.issue_access_token(&parts.0, &parts.1)?;
-                Ok(Refreshed { access, refresh: next })
+                Ok(Refreshed { access, refresh: successors.swap_remove(next) })
             }
             Outcome::Reused(ended) => {
                 if let Some(session) = &*ended {

@@ -59,9 +59,14 @@ macro_rules! opaque_token {
             /// A new token of 256 random bits.
             pub fn generate(entropy: &Entropy) -> Self {
                 let mut bytes = entropy.bytes::<32>();
-                let token = format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes));
+                let token = Self::of(&bytes);
                 bytes.zeroize();
-                Self(token)
+                token
+            }
+
+            /// The token of these bytes, which nobody else may be able to tell.
+            fn of(bytes: &[u8; 32]) -> Self {
+                Self(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes)))
             }
 
             /// Takes text that has the form of such a token; `None` for any other.
@@ -105,6 +110,16 @@ opaque_token! {
     /// Buys the next access token of a session, once.
     RefreshToken, "gpr_"
 }
+
+impl RefreshToken {
+    /// The token that [`super::KeyRing`] derived from the one before it.
+    pub fn derived(mut mac: [u8; 32]) -> Self {
+        let token = Self::of(&mac);
+        mac.zeroize();
+        token
+    }
+}
+
 opaque_token! {
     /// Ties a browser to the challenges it asked for.
     FlowToken, "gpf_"
@@ -150,6 +165,12 @@ impl LinkToken {
     pub fn matches(&self, other: &Self) -> bool {
         self.challenge == other.challenge
             && aws_lc_rs::constant_time::verify_slices_are_equal(&self.mac, &other.mac).is_ok()
+    }
+}
+
+impl Drop for LinkToken {
+    fn drop(&mut self) {
+        self.mac.zeroize();
     }
 }
 

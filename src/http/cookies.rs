@@ -30,7 +30,8 @@ fn flow_name(site: &Site) -> &'static str {
     if site.server.cookie_secure { SECURE_FLOW_COOKIE } else { FLOW_COOKIE }
 }
 
-fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cookie<'static> {
+/// A cookie of this site, for HTTP only.
+pub(super) fn cookie(name: &'static str, value: String, seconds: u64, site: &Site) -> Cookie<'static> {
     Cookie::build(name, value)
         .path("/")
         .http_only(true)

@@ -231,7 +231,14 @@ impl From<AuthError> for ApiError {
                 headers: vec![("Retry-After", retry_after.as_millis().div_ceil(1000).max(1).to_string())],
                 ..Self::new(
                     Code::TooManyGuesses,
-                    "There were too many wrong guesses for this account. Wait, or use the link in the mail.",
+                    "There were too many wrong guesses for this account. Wait a little, or use the link in the mail.",
+                )
+            },
+            AuthError::KeyMissing => Self {
+                headers: vec![("Retry-After", "2".to_owned())],
+                ..Self::new(
+                    Code::Unavailable,
+                    "The server's keys are being changed, and the one for this has not arrived. Nothing was counted: try again.",
                 )
             },
             AuthError::MethodDisabled => Self::new(Code::MethodDisabled, "This way of signing in is switched off."),
@@ -247,6 +254,12 @@ impl From<AuthError> for ApiError {
                 field: "new",
                 code: "weak_password",
                 detail: format!("Choose another: {why}."),
+            }]),
+            AuthError::CommonPassword => Self::invalid(vec![FieldError {
+                field: "new",
+                code: "password_too_common",
+                detail: "This is one of the passwords that are tried first. Choose another: a few words will do."
+                    .to_owned(),
             }]),
             AuthError::Store(error) => error.into(),
             AuthError::Internal(cause) => Self::internal(cause),

@@ -12,6 +12,7 @@ mod captcha;
 mod client_address;
 mod connection;
 mod cookies;
+mod device_cookie;
 mod error;
 mod extract;
 mod forward_auth;

@@ -22,8 +22,11 @@ pub struct Auth {
     pub resend_after: Duration,
     /// Wrong codes that burn a challenge.
     pub guesses_per_challenge: u32,
-    /// Wrong codes for one account in one `guess_window`, whatever the challenge.
+    /// Wrong codes for one account in one `guess_window`, whatever the challenge; wrong passwords likewise. A browser that
+    /// has signed the account in has as many to itself.
     pub guesses_per_account: u32,
+    /// Of these, how many without a pause; after each further one the next guess waits, twice as long every time.
+    pub guesses_at_once: u32,
     /// The window of `guesses_per_account`.
     pub guess_window: Duration,
     /// How passwords are hashed.
@@ -94,6 +97,7 @@ impl Auth {
         // More than this, and six digits stop being hard to guess.
         let guesses_per_challenge = reader.number("auth.guesses_per_challenge", 1..=10);
         let guesses_per_account = reader.number("auth.guesses_per_account", 1..=100);
+        let guesses_at_once = reader.number("auth.guesses_at_once", 1..=100);
         let guess_window = reader.duration("auth.guess_window", "1m", "7d");
         let password = PasswordHashing::read(reader);
         let product_name = reader.required("auth.product_name", |text| {
@@ -109,6 +113,7 @@ impl Auth {
             resend_after: resend_after?,
             guesses_per_challenge: guesses_per_challenge?,
             guesses_per_account: guesses_per_account?,
+            guesses_at_once: guesses_at_once?,
             guess_window: guess_window?,
             password: password?,
             product_name: product_name?,
@@ -182,7 +187,7 @@ mod tests {
         assert_eq!(auth.methods, LoginMethods { otp: true, magic_link: true, password: false });
         assert_eq!(auth.registration, Registration::Approval);
         assert_eq!((auth.challenge_lifetime, auth.resend_after), (Duration::from_mins(10), Duration::from_secs(30)));
-        assert_eq!((auth.guesses_per_challenge, auth.guesses_per_account), (5, 20));
+        assert_eq!((auth.guesses_per_challenge, auth.guesses_per_account, auth.guesses_at_once), (5, 20, 10));
         assert_eq!((auth.guess_window, auth.product_name.as_str()), (Duration::from_hours(1), "Gatepost"));
         let hashing =
             PasswordHashing { memory_kib: 19456, iterations: 2, parallelism: 1, min_length: 12, concurrency: 2 };
@@ -233,6 +238,7 @@ mod tests {
             ("GATEPOST_AUTH_GUESSES_PER_CHALLENGE", "11"),
             ("GATEPOST_AUTH_GUESSES_PER_CHALLENGE", "0"),
             ("GATEPOST_AUTH_GUESSES_PER_ACCOUNT", "1000"),
+            ("GATEPOST_AUTH_GUESSES_AT_ONCE", "0"),
             ("GATEPOST_AUTH_GUESS_WINDOW", "1s"),
             ("GATEPOST_AUTH_PASSWORD_MEMORY_KIB", "8191"),
             ("GATEPOST_AUTH_PASSWORD_ITERATIONS", "0"),

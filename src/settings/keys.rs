@@ -36,10 +36,8 @@ pub(super) fn is_secret(key: &str) -> bool {
 
 /// Whether no part of the value may be shown.
 pub(super) fn is_opaque(key: &str) -> bool {
-    matches!(
-        key,
-        "secret" | "secret_previous" | "mail.dkim_private_key" | "mail.dkim_private_key_2" | "abuse.captcha_secret"
-    )
+    key.starts_with("secret")
+        || matches!(key, "mail.dkim_private_key" | "mail.dkim_private_key_2" | "abuse.captcha_secret")
 }
 
 /// The variables that set `key`; the first that is set wins.

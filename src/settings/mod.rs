@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::domain::Redacted;
-
 mod abuse;
 mod audit;
 mod auth;
@@ -58,7 +56,7 @@ pub use mailbox::Mailbox;
 pub use problem::{Effective, Problem, SettingsError, Source};
 pub use redis::Redis;
 pub use relay::{Relay, RelayTls};
-pub use secret::SecretSource;
+pub use secret::{OtherSecrets, SecretSource};
 pub use server::Server;
 pub use session::Sessions;
 pub use templates::Templates;
@@ -92,8 +90,8 @@ pub struct Settings {
     pub audit: Audit,
     /// The secret that every key is derived from.
     pub secret: SecretSource,
-    /// The secret before that one, while a change of it rolls out: it verifies and makes nothing new.
-    pub previous_secret: Option<Redacted<String>>,
+    /// The secrets beside that one, while a change of it rolls out.
+    pub other_secrets: OtherSecrets,
     /// Pages and mails of the operator's own.
     pub templates: Templates,
     /// What is logged.
@@ -131,7 +129,7 @@ impl Settings {
         let abuse = Abuse::read(reader);
         let audit = Audit::read(reader);
         let secret = SecretSource::read(reader, data_dir);
-        let previous_secret = secret::read_previous(reader);
+        let other_secrets = OtherSecrets::read(reader);
         let templates = Templates::read(reader);
         let log = Log::read(reader);
         let reach = safety::Reach::of(reader, known_server);
@@ -156,7 +154,7 @@ impl Settings {
             abuse: abuse?,
             audit: audit?,
             secret: secret?,
-            previous_secret: previous_secret?,
+            other_secrets: other_secrets?,
             templates: templates?,
             log: log?,
             notes: Vec::new(),

@@ -32,9 +32,22 @@ impl SecretSource {
     }
 }
 
-/// The secret before the current one, while a change of it rolls out.
-pub(super) fn read_previous(reader: &mut Reader) -> Read<Option<Redacted<String>>> {
-    read_one(reader, "secret_previous")
+/// The secrets beside the current one, while a change of it rolls out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherSecrets {
+    /// The one that is going to be the current one: it verifies and makes nothing yet.
+    pub next: Option<Redacted<String>>,
+    /// Those before the current one, the oldest last: they verify and make nothing any more.
+    pub previous: Vec<Redacted<String>>,
+}
+
+impl OtherSecrets {
+    pub(super) fn read(reader: &mut Reader) -> Read<Self> {
+        let next = read_one(reader, "secret_next");
+        let previous = ["secret_previous", "secret_previous_2", "secret_previous_3"].map(|key| read_one(reader, key));
+        let previous: Vec<_> = previous.into_iter().collect::<Read<_>>()?;
+        Ok(Self { next: next?, previous: previous.into_iter().flatten().collect() })
+    }
 }
 
 fn read_one(reader: &mut Reader, key: &str) -> Read<Option<Redacted<String>>> {
@@ -56,7 +69,7 @@ mod tests {
     fn without_one_it_is_generated_in_the_data_dir() {
         let settings = load(&[("GATEPOST_DATA_DIR", "/srv/gate")]);
         assert_eq!(settings.secret, SecretSource::Generated("/srv/gate/secret".into()));
-        assert!(settings.previous_secret.is_none());
+        assert_eq!(settings.other_secrets, OtherSecrets::default());
     }
 
     #[test]
@@ -64,7 +77,22 @@ mod tests {
         let padded = format!(" {SECRET} ");
         let settings = load(&[("GATEPOST_SECRET", &padded), ("GATEPOST_SECRET_PREVIOUS", SECRET)]);
         assert_eq!(settings.secret, SecretSource::Given(padded.into()));
-        assert_eq!(settings.previous_secret.unwrap().expose(), SECRET);
+        assert_eq!(settings.other_secrets.previous, [SECRET.to_owned().into()]);
+    }
+
+    #[test]
+    fn there_may_be_a_next_one_and_several_before() {
+        let secret = |n: u8| format!("secret number {n}, of enough bytes.");
+        let settings = load(&[
+            ("GATEPOST_SECRET", SECRET),
+            ("GATEPOST_SECRET_NEXT", &secret(0)),
+            ("GATEPOST_SECRET_PREVIOUS", &secret(1)),
+            ("GATEPOST_SECRET_PREVIOUS_2", &secret(2)),
+            ("GATEPOST_SECRET_PREVIOUS_3", &secret(3)),
+        ]);
+        let other = settings.other_secrets;
+        assert_eq!(other.next, Some(secret(0).into()));
+        assert_eq!(other.previous, [secret(1).into(), secret(2).into(), secret(3).into()]);
     }
 
     #[test]

@@ -154,6 +154,17 @@ pub struct Session {
     pub revoked_at: Option<Instant>,
 }
 
+/// Where a budget of failed guesses stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Queryable)]
+pub struct GuessBudget {
+    /// Failures in the present window.
+    pub failures: i32,
+    /// When that began.
+    pub window_started_at: Instant,
+    /// When the last guess was counted, in milliseconds since 1970.
+    pub guessed_at_ms: i64,
+}
+
 /// A refresh token's row.
 #[derive(Clone, Debug, Queryable)]
 pub struct StoredRefreshToken {

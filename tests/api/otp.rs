@@ -93,7 +93,9 @@ on_both_setups! {
         assert_signed_in(app.verify(&challenge.id, challenge.code()).await);
     }
 
-    async fn parallel_guesses_get_no_more_tries_than_one_after_another(app: TestApp = Options::without_limits()) {
+    async fn parallel_guesses_get_no_more_tries_than_one_after_another(
+        app: TestApp = Options::without_limits().set("GATEPOST_AUTH_GUESSES_AT_ONCE", "20")
+    ) {
         for _ in 0..3 {
             let challenge = app.challenge(ADA).await;
             let codes: Vec<_> = (0..40).map(|n| challenge.wrong_code(n)).collect();
@@ -210,7 +212,9 @@ on_both_setups! {
         assert_signed_in(app.verify(&of_ada.id, of_ada.code()).await);
     }
 
-    async fn twenty_failures_in_an_hour_stop_the_guessing_for_one_account(app: TestApp = Options::without_limits()) {
+    async fn twenty_failures_in_an_hour_stop_the_guessing_for_one_account(
+        app: TestApp = Options::without_limits().set("GATEPOST_AUTH_GUESSES_AT_ONCE", "20")
+    ) {
         // A right answer in between gives nothing back but itself.
         app.sign_in(ADA).await;
         for _ in 0..4 {

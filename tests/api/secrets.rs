@@ -1,13 +1,19 @@
-//! What a thief of the databases gets: nothing to sign in with.
+//! What a thief of the databases or a reader of the logs gets: nothing to sign in with.
 
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use gatepost::app::App;
+use gatepost::domain::{
+    ChallengeId, Clock, DeviceId, DeviceMarks, Entropy, FlowToken, KeyRing, Redacted, RefreshToken, SessionToken,
+};
+use gatepost::settings::{Settings, Sources};
 use serde_json::json;
 
 use crate::app::{Options, Setup, TestApp, Tokens};
 use crate::client::Client;
+use crate::logs;
 
 const ADA: &str = "ada@example.com";
 const PASSWORD: &str = "correct horse battery staple";
@@ -96,6 +102,85 @@ async fn expect_no_codes(app: &TestApp, codes: &[&str]) {
     }
 }
 
+/// Fails if a line of the log has one of the secrets, at whatever level it was logged.
+fn expect_not_logged(secrets: &[(&str, String)], codes: &[&str]) {
+    let lines = logs::kept();
+    let of_gatepost: Vec<&String> = lines.iter().filter(|line| line.starts_with("gatepost")).collect();
+    assert!(
+        of_gatepost.iter().any(|line| line.contains("a wrong code was entered")),
+        "the log is kept: {} lines",
+        lines.len()
+    );
+    for (what, secret) in secrets {
+        let found = lines.iter().find(|line| line.contains(secret.as_str()));
+        assert!(found.is_none(), "the {what} is in the log: {found:?}");
+    }
+    for code in codes {
+        let has = |line: &&&String| line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == *code);
+        let found = of_gatepost.iter().find(has);
+        assert!(found.is_none(), "the code {code} is in the log: {found:?}");
+    }
+}
+
+/// A server's settings with a secret in every place that takes one.
+fn settings_full_of_secrets() -> Settings {
+    let environment = [
+        ("GATEPOST_SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2"),
+        ("GATEPOST_SECRET_NEXT", "hunter2-hunter2-hunter2-hunter2-hunter3"),
+        ("GATEPOST_SECRET_PREVIOUS", "hunter2-hunter2-hunter2-hunter2-hunter1"),
+        ("GATEPOST_SECRET_PREVIOUS_2", "hunter2-hunter2-hunter2-hunter2-hunter0"),
+        // Nobody listens there.
+        ("DATABASE_URL", "postgres://gate:hunter2@127.0.0.1:9/gatepost?sslmode=disable"),
+        ("GATEPOST_DATABASE_CONNECT_TIMEOUT", "2s"),
+        ("REDIS_URL", "rediss://default:hunter2@127.0.0.1:9"),
+        ("SMTP_URL", "smtp://mailer:hunter2@127.0.0.1:9,smtps://other:hunter2@127.0.0.1:9"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let sources = Sources { environment, ..Sources::default() };
+    assert!(!format!("{sources:?}").contains("hunter"), "{sources:?}");
+    Settings::load(&sources).expect("the settings are right")
+}
+
+#[test]
+fn settings_print_no_secret() {
+    let settings = settings_full_of_secrets();
+    let printed = format!("{settings:?}{settings:#?}{:?}", settings.effective());
+    assert!(printed.contains("127.0.0.1") && !printed.contains("hunter"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_prints_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings_full_of_secrets();
+    settings.server.data_dir = directory.path().to_owned();
+    let error = App::build(settings).await.err().expect("there is no database");
+    let printed = format!("{error}{error:?}{error:#?}");
+    assert!(printed.contains("Postgres") && !printed.contains("hunter"), "{printed}");
+}
+
+#[test]
+fn nothing_that_proves_something_prints_itself() {
+    let (clock, entropy) = (Clock::system(), Entropy::system());
+    let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
+    let keys = KeyRing::new(secret.as_bytes(), &[]).unwrap();
+    let challenge = ChallengeId::new(&clock, &entropy);
+    let (session, refresh, flow) =
+        (SessionToken::generate(&entropy), RefreshToken::generate(&entropy), FlowToken::generate(&entropy));
+    let (code, link) =
+        (keys.code(keys.current_id(), challenge).unwrap(), keys.link(keys.current_id(), challenge).unwrap());
+    let marks = DeviceMarks::default().with(keys.device_mark(ADA, DeviceId::generate(&entropy), clock.now()));
+    let printed = format!(
+        "{keys:?} {session:?} {refresh:?} {flow:?} {code:?} {link:?} {marks:?} {:?}",
+        Redacted::new(PASSWORD.to_owned())
+    );
+    let secrets = [secret, session.expose(), refresh.expose(), flow.expose(), code.expose(), PASSWORD];
+    for hidden in secrets.map(str::to_owned).into_iter().chain([link.expose(), marks.text()]) {
+        // The start of a link or a mark is an id, and no secret.
+        let hidden = if hidden.len() > 60 { &hidden[hidden.len() - 40..] } else { &hidden };
+        assert!(!printed.contains(hidden), "{printed}");
+    }
+}
+
 async fn log_in(client: &Client, mode: &str) -> serde_json::Value {
     let body = json!({ "email": ADA, "password": PASSWORD, "mode": mode });
     client.post("/api/auth/login", body).await.expect(200).json()
@@ -105,9 +190,11 @@ on_both_setups! {
     async fn a_stolen_dump_signs_nobody_in(
         app: TestApp = Options::methods("otp,magic_link,password").set("GATEPOST_MAIL_RETENTION", "7d")
     ) {
+        logs::keep();
         // With a code, in a browser.
         let browser = app.browser();
         let by_code = app.challenge_with(&browser, ADA).await;
+        app.verify(&by_code.id, &by_code.wrong_code(0)).await.expect_problem(401, "invalid_code");
         crate::app::verify(&browser, &by_code.id, by_code.code()).await.expect(200);
         // With a link, for tokens.
         let by_link = app.challenge(ADA).await;
@@ -135,6 +222,7 @@ on_both_setups! {
         for client in [&browser, &waiting] {
             secrets.push(("flow token", client.cookie("gatepost_flow").expect("a flow token")));
         }
+        secrets.push(("device mark", browser.cookie("gatepost_device").expect("a device mark")));
         for pair in [&linked, &tokens, &next] {
             secrets.extend([("access token", pair.access.clone()), ("refresh token", pair.refresh.clone())]);
             let signature = pair.access.rsplit('.').next().expect("a signature").to_owned();
@@ -144,6 +232,7 @@ on_both_setups! {
         secrets.extend(challenges.map(|challenge| ("link token", challenge.mail.token().to_owned())));
         expect_none_of(&app, &secrets).await;
         expect_no_codes(&app, &challenges.map(super::app::Challenge::code)).await;
+        expect_not_logged(&secrets, &challenges.map(super::app::Challenge::code));
         // What the search would have missed, it would also miss here: it does find what is stored.
         let ids = challenges.map(|challenge| challenge.id.clone());
         let found = stored(&app).await.into_iter().any(|(_, bytes)| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
@@ -80,8 +81,23 @@ on_both_setups! {
         for pair in [&second, &again] {
             assert!(works(&app, &pair.access).await);
         }
+        assert_eq!(second.refresh, again.refresh, "a thief within the grace gets no chain of his own");
         refreshed(&app, &second.refresh).await;
-        refreshed(&app, &again.refresh).await;
+    }
+
+    async fn however_many_refresh_at_once_there_is_one_chain(app: TestApp = Options::without_limits()) {
+        let first = app.tokens(ADA).await;
+        let pairs = join_all((0..16).map(|_| refreshed(&app, &first.refresh))).await;
+        assert!(pairs.iter().all(|pair| pair.refresh == pairs[0].refresh));
+        for pair in &pairs {
+            assert!(works(&app, &pair.access).await);
+        }
+        // Owner and thief both hold it: whoever comes second with it ends the session.
+        let owners = refreshed(&app, &pairs[0].refresh).await;
+        app.advance(Duration::from_secs(11));
+        refresh(&app, &pairs[1].refresh).await.expect_problem(401, "invalid_refresh_token");
+        refresh(&app, &owners.refresh).await.expect_problem(401, "invalid_refresh_token");
+        assert!(!works(&app, &owners.access).await);
     }
 
     async fn a_refresh_token_that_comes_back_later_ends_the_session(app: TestApp) {
@@ -235,6 +251,17 @@ on_servers! {
         })
         .await;
         refresh(&other, &tokens.refresh).await.expect_problem(401, "invalid_refresh_token");
+    }
+
+    async fn refreshing_at_once_on_two_instances_gives_one_chain(app: TestApp = Options::without_limits()) {
+        let other = app.beside().await;
+        let first = app.tokens(ADA).await;
+        let instances = [&app, &other];
+        let pairs = join_all((0..16).map(|n| refreshed(instances[n % 2], &first.refresh))).await;
+        assert!(pairs.iter().all(|pair| pair.refresh == pairs[0].refresh));
+        let database = app.database().client().await;
+        let open = "SELECT count(*) FROM refresh_tokens WHERE replaced_at IS NULL";
+        assert_eq!(database.query_one(open, &[]).await.unwrap().get::<_, i64>(0), 1);
     }
 
     async fn a_stolen_refresh_token_ends_the_session_on_every_instance(app: TestApp) {

@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use crate::run::{Outcome, gatepost};
 
-const PASSWORDS: [(&str, &str); 7] = [
+const PASSWORDS: [(&str, &str); 9] = [
     ("GATEPOST_SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2"),
     ("GATEPOST_SECRET_PREVIOUS", "hunter2-hunter2-hunter2-hunter2-hunter1"),
+    ("GATEPOST_SECRET_PREVIOUS_2", "hunter2-hunter2-hunter2-hunter2-hunter0"),
+    ("GATEPOST_SECRET_NEXT", "hunter2-hunter2-hunter2-hunter2-hunter3"),
     ("DATABASE_URL", "postgres://gate:hunter2@db.example.com:5432/gatepost?sslmode=require"),
     ("REDIS_URL", "rediss://default:hunter2@redis.example.com:6379"),
     ("SMTP_URL", "smtp://mailer:hunter2@smtp.example.com:587?tls=required,smtps://b:hunter2@two.example.com"),
@@ -29,6 +31,7 @@ async fn settings_in_force_are_shown_with_their_sources_and_without_secrets() {
         found.unwrap_or_else(|| panic!("no {key} in:\n{text}"))
     };
     assert!(row("secret").contains("[hidden]") && row("secret_previous").contains("[hidden]"));
+    assert!(row("secret_next").contains("[hidden]") && row("secret_previous_2").contains("[hidden]"));
     assert!(row("database.url").contains("gate:[hidden]@db.example.com:5432/gatepost"));
     assert!(row("redis.url").contains("redis.example.com") && row("mail.smtp_url").contains("smtp.example.com"));
     assert!(row("server.workers").contains("= 3") && row("server.workers").contains("command line"));

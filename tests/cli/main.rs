@@ -11,6 +11,7 @@ mod audit;
 mod cache;
 mod configuration;
 mod doctor;
+mod keys;
 mod limits;
 mod mail;
 mod operators;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use gatepost::domain::{
-    ChallengeId, Clock, Digest, DisplayName, EmailAddress, Entropy, Instant, Language, MailId, MailKind, MailStatus,
-    Note, Redacted, Role, SessionId, UserId, UserStatus, Username,
+    ChallengeId, Clock, Digest, DisplayName, EmailAddress, Entropy, GuessRule, Instant, Language, MailId, MailKind,
+    MailStatus, Note, Redacted, Role, SessionId, UserId, UserStatus, Username,
 };
 use gatepost::settings::{self, DatabaseUrl};
 use gatepost::store::{
@@ -263,16 +263,60 @@ on_both_databases! {
     async fn a_guess_budget_is_spent_refunded_and_renewed(database, pool, q) {
         let mut conn = pool.get().await.unwrap();
         let (start, hour) = (now(), TimeDelta::hours(1));
+        let rule = GuessRule { allowed: 3, at_once: 3, window: hour };
         for _ in 0..3 {
-            assert!(q::guess_budgets::spend(&mut conn, "code:x", 3, hour, start).await.unwrap());
+            assert!(q::guess_budgets::spend(&mut conn, "code:x", &rule, start).await.unwrap());
         }
-        assert!(!q::guess_budgets::spend(&mut conn, "code:x", 3, hour, start).await.unwrap());
-        assert!(q::guess_budgets::spend(&mut conn, "code:y", 3, hour, start).await.unwrap());
+        assert!(!q::guess_budgets::spend(&mut conn, "code:x", &rule, start).await.unwrap());
+        assert!(q::guess_budgets::spend(&mut conn, "code:y", &rule, start).await.unwrap());
         q::guess_budgets::refund(&mut conn, "code:x").await.unwrap();
-        assert!(q::guess_budgets::spend(&mut conn, "code:x", 3, hour, start).await.unwrap());
-        assert!(!q::guess_budgets::spend(&mut conn, "code:x", 3, hour, start).await.unwrap());
-        assert_eq!(q::guess_budgets::window_start(&mut conn, "code:x").await.unwrap(), Some(start));
-        assert!(q::guess_budgets::spend(&mut conn, "code:x", 3, hour, start + hour).await.unwrap());
+        assert!(q::guess_budgets::spend(&mut conn, "code:x", &rule, start).await.unwrap());
+        assert!(!q::guess_budgets::spend(&mut conn, "code:x", &rule, start).await.unwrap());
+        let stands = q::guess_budgets::by_subject(&mut conn, "code:x").await.unwrap().unwrap();
+        assert_eq!((stands.failures, stands.window_started_at), (3, start));
+        assert!(q::guess_budgets::spend(&mut conn, "code:x", &rule, start + hour).await.unwrap());
+    }
+
+    async fn the_database_counts_pauses_as_the_rule_does(database, pool, q) {
+        let mut conn = pool.get().await.unwrap();
+        let rule = GuessRule { allowed: 100, at_once: 3, window: TimeDelta::hours(9) };
+        let mut at = now();
+        for failures in 0..16 {
+            let pause = TimeDelta::milliseconds(rule.pause_ms(failures));
+            if failures > 0 && pause > TimeDelta::zero() {
+                let early = at + pause - TimeDelta::milliseconds(1);
+                assert!(!q::guess_budgets::spend(&mut conn, "x", &rule, early).await.unwrap(), "{failures}");
+            }
+            at += pause;
+            assert!(q::guess_budgets::spend(&mut conn, "x", &rule, at).await.unwrap(), "{failures}");
+        }
+        let stands = q::guess_budgets::by_subject(&mut conn, "x").await.unwrap().unwrap();
+        assert_eq!((stands.failures, stands.guessed_at_ms), (16, at.timestamp_millis()));
+    }
+
+    async fn of_parallel_guesses_after_a_pause_one_is_taken(database, pool, q) {
+        let rule = GuessRule { allowed: 100, at_once: 1, window: TimeDelta::hours(1) };
+        let start = now();
+        assert!(q::guess_budgets::spend(&mut pool.get().await.unwrap(), "x", &rule, start).await.unwrap());
+        let mut guesses = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let pool = pool.clone();
+            guesses.spawn(async move {
+                let later = start + TimeDelta::seconds(1);
+                q::guess_budgets::spend(&mut pool.get().await.unwrap(), "x", &rule, later).await.unwrap()
+            });
+        }
+        assert_eq!(guesses.join_all().await.into_iter().filter(|taken| *taken).count(), 1);
+    }
+
+    async fn a_password_that_has_been_changed_is_not_renewed(database, pool, q) {
+        let mut conn = pool.get().await.unwrap();
+        let ada = q::users::insert(&mut conn, &new_user("ada@example.com"), now()).await.unwrap();
+        q::users::set_password_hash(&mut conn, ada.id, "changed", now()).await.unwrap();
+        q::users::renew_password_hash(&mut conn, ada.id, "seen before", "renewed").await.unwrap();
+        assert_eq!(q::users::password_hash(&mut conn, ada.id).await.unwrap().as_deref(), Some("changed"));
+        q::users::renew_password_hash(&mut conn, ada.id, "changed", "renewed").await.unwrap();
+        assert_eq!(q::users::password_hash(&mut conn, ada.id).await.unwrap().as_deref(), Some("renewed"));
     }
 
     async fn a_revoked_session_stays_revoked(database, pool, q) {

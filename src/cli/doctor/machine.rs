@@ -22,7 +22,7 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         SecretSource::Given(secret) => strength("GATEPOST_SECRET", secret),
         SecretSource::Generated(path) => kept(path),
     });
-    if settings.previous_secret.is_some() {
+    if !settings.other_secrets.previous.is_empty() {
         let found = "the one before the current one is still accepted";
         findings.push(Finding::warn("secret", found, "remove GATEPOST_SECRET_PREVIOUS a day after the change"));
     }

@@ -67,7 +67,8 @@ pub async fn request(
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "The session cookie, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String,
+                description = "The session cookie and the device cookie, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_link"),
         (status = 404, description = "method_disabled"),
@@ -76,6 +77,7 @@ pub async fn request(
 )]
 pub async fn verify(
     site: web::Data<Site>,
+    http: HttpRequest,
     client: Client,
     former: Former,
     Json(body): Json<LinkVerify>,
@@ -88,5 +90,5 @@ pub async fn verify(
     let outcome = site.auth.verify_link(&token, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "magic_link", outcome)?;
     replaced(&site, former, &admission, &client).await;
-    Ok(admitted(&site, admission, &limits))
+    Ok(admitted(&site, &http, admission, &limits))
 }

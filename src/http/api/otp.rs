@@ -9,7 +9,7 @@ use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Former, Json};
-use crate::http::{Site, captcha, cookies, guard};
+use crate::http::{Site, captcha, cookies, device_cookie, guard};
 
 /// Asks for a code.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -116,12 +116,14 @@ pub async fn challenge(
     operation_id = "verify_code",
     summary = "Sign in with a code",
     description = "Five wrong guesses burn a challenge: from then on the right code is refused too, and the person \
-        asks for a new one.",
+        asks for a new one. After several wrong guesses for one account the next has to wait, as `Retry-After` says; \
+        what a browser guesses that has signed the account in before (`gatepost_device`) counts apart.",
     request_body = OtpVerify,
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "The session cookie, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String,
+                description = "The session cookie and the device cookie, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_code"),
         (status = 404, description = "method_disabled"),
@@ -130,6 +132,7 @@ pub async fn challenge(
 )]
 pub async fn verify(
     site: web::Data<Site>,
+    http: HttpRequest,
     client: Client,
     former: Former,
     Json(body): Json<OtpVerify>,
@@ -141,8 +144,9 @@ pub async fn verify(
     fields.finish()?;
     // What cannot be a code is a wrong one: it costs nothing, and says nothing.
     let code = OneTimeCode::parse(&present(code)?).ok_or(AuthError::InvalidCode)?;
-    let outcome = site.auth.verify_code(present(id)?, &code, body.mode.into(), &client.origin).await;
+    let marks = device_cookie::marks(&http);
+    let outcome = site.auth.verify_code(present(id)?, &code, &marks, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "otp", outcome)?;
     replaced(&site, former, &admission, &client).await;
-    Ok(admitted(&site, admission, &limits))
+    Ok(admitted(&site, &http, admission, &limits))
 }

@@ -1,6 +1,6 @@
 //! Signing in with a password, and changing it.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::fields::{Fields, present};
@@ -9,7 +9,7 @@ use crate::auth::AuthError;
 use crate::domain::Redacted;
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Former, Json, SignedIn};
-use crate::http::{Site, guard};
+use crate::http::{Site, device_cookie, guard};
 
 /// Address and password.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -33,7 +33,8 @@ pub struct ChangePassword {
     /// The present password, where the account has one.
     #[schema(format = Password)]
     pub current: Option<String>,
-    /// The password from now on: at least twelve characters, unless the operator set another length.
+    /// The password from now on: at least twelve characters, unless the operator set another length, and not one of
+    /// those that are guessed first. Any characters will do.
     #[schema(required = true, value_type = String, format = Password, max_length = 1024)]
     pub new: Option<String>,
 }
@@ -50,7 +51,8 @@ pub struct ChangePassword {
     responses(
         (status = 200, body = SignInView,
             description = "What the person gets: `signed_in` with a session, or how the account stands.",
-            headers(("Set-Cookie" = String, description = "The session cookie, once signed in with `mode` `cookie`."))),
+            headers(("Set-Cookie" = String,
+                description = "The session cookie and the device cookie, once signed in with `mode` `cookie`."))),
         (status = 400, description = "invalid_input"),
         (status = 401, description = "invalid_credentials"),
         (status = 404, description = "method_disabled"),
@@ -59,6 +61,7 @@ pub struct ChangePassword {
 )]
 pub async fn login(
     site: web::Data<Site>,
+    http: HttpRequest,
     client: Client,
     former: Former,
     Json(body): Json<Login>,
@@ -72,10 +75,11 @@ pub async fn login(
     fields.finish()?;
     let (email, password) = (present(email)?, present(password)?);
     let limits = guard::login(&site, &client, &email).await?;
-    let outcome = site.auth.log_in(&email, &password, body.mode.into(), &client.origin).await;
+    let marks = device_cookie::marks(&http);
+    let outcome = site.auth.log_in(&email, &password, &marks, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "password", outcome)?;
     replaced(&site, former, &admission, &client).await;
-    Ok(admitted(&site, admission, &limits))
+    Ok(admitted(&site, &http, admission, &limits))
 }
 
 /// `POST /api/auth/change-password`

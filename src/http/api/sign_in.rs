@@ -1,6 +1,6 @@
 //! The parts that all ways of signing in share: their bodies and their answers.
 
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{AccessToken, Admission, AuthError, Credentials, IssuedChallenge, Mode};
@@ -10,7 +10,7 @@ use crate::http::extract::{Client, Former};
 use crate::http::guard::LimitHeaders;
 use crate::http::openapi::values;
 use crate::http::views::{SessionView, UserView};
-use crate::http::{Site, cookies};
+use crate::http::{Site, cookies, device_cookie};
 
 /// What the client wants to hold: a cookie, or tokens.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -132,8 +132,8 @@ pub fn accepted(
     })
 }
 
-/// Answers a proof: 200 with what the person gets.
-pub fn admitted(site: &Site, admission: Admission, limits: &LimitHeaders) -> HttpResponse {
+/// Answers a proof: 200 with what the person gets. A browser is also marked as one that has signed this account in.
+pub fn admitted(site: &Site, http: &HttpRequest, admission: Admission, limits: &LimitHeaders) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     with_limits(&mut response, limits);
     let standing = |status| SignInView { status, user: None, session: None, tokens: None };
@@ -144,6 +144,7 @@ pub fn admitted(site: &Site, admission: Admission, limits: &LimitHeaders) -> Htt
             let tokens = match signed_in.credentials {
                 Credentials::Session(token) => {
                     response.cookie(cookies::session(&token, site));
+                    response.cookie(device_cookie::renewed(http, &signed_in.user.email, site));
                     None
                 }
                 Credentials::Tokens { access, refresh } => Some(TokenView::new(&access, &refresh)),

@@ -12,7 +12,7 @@ use crate::http::api::fields::Fields;
 use crate::http::api::sign_in::{counted, replaced};
 use crate::http::error::{ApiError, Code};
 use crate::http::extract::{Client, Former, PageForm, Viewer};
-use crate::http::{Site, captcha, cookies, guard};
+use crate::http::{Site, captcha, cookies, device_cookie, guard};
 
 /// The address form.
 #[derive(Deserialize)]
@@ -193,11 +193,12 @@ pub(crate) async fn password(
     if let Err(error) = guard::login(&site, &client, &email).await {
         return limited(error, again);
     }
-    let outcome = site.auth.log_in(&email, &password, Mode::Cookie, &client.origin).await;
+    let marks = device_cookie::marks(&http);
+    let outcome = site.auth.log_in(&email, &password, &marks, Mode::Cookie, &client.origin).await;
     match counted(&site, "password", outcome) {
         Ok(admission) => {
             replaced(&site, former, &admission, &client).await;
-            admitted(&site, admission, next.as_ref())
+            admitted(&site, &http, admission, next.as_ref())
         }
         Err(error) if error.code == Code::InvalidCredentials => again(&error),
         Err(error) => limited(error, again),
@@ -253,13 +254,17 @@ pub(crate) async fn verify_code(
         Err(error) => Err(error),
         Ok(_) => match OneTimeCode::parse(form.code.as_deref().unwrap_or_default()) {
             None => Err(ApiError::new(Code::InvalidInput, "Enter the six digits from the mail.")),
-            Some(code) => counted(&site, "otp", site.auth.verify_code(id, &code, Mode::Cookie, &client.origin).await),
+            Some(code) => {
+                let marks = device_cookie::marks(&http);
+                let outcome = site.auth.verify_code(id, &code, &marks, Mode::Cookie, &client.origin).await;
+                counted(&site, "otp", outcome)
+            }
         },
     };
     match outcome {
         Ok(admission) => {
             replaced(&site, former, &admission, &client).await;
-            admitted(&site, admission, next.as_ref())
+            admitted(&site, &http, admission, next.as_ref())
         }
         Err(error) => match error.code {
             Code::InvalidInput | Code::InvalidCode | Code::RateLimited | Code::TooManyGuesses => {
@@ -322,7 +327,7 @@ pub(crate) async fn verify_link(
     match counted(&site, "magic_link", outcome) {
         Ok(admission) => {
             replaced(&site, former, &admission, &client).await;
-            admitted(&site, admission, None)
+            admitted(&site, &http, admission, None)
         }
         Err(error) if error.code == Code::InvalidLink => invalid_link(&site, &http),
         Err(error) => Err(error),
@@ -330,7 +335,12 @@ pub(crate) async fn verify_link(
 }
 
 /// Sends a person who proved a mailbox on: to where they wanted to go, or to the page that says what they wait for.
-fn admitted(site: &Site, admission: Admission, next: Option<&NextPath>) -> Result<HttpResponse, ApiError> {
+fn admitted(
+    site: &Site,
+    http: &HttpRequest,
+    admission: Admission,
+    next: Option<&NextPath>,
+) -> Result<HttpResponse, ApiError> {
     let signed_in = match admission {
         Admission::Pending => return Ok(see_other("/pending")),
         Admission::Rejected => return Ok(see_other("/pending?status=rejected")),
@@ -343,6 +353,8 @@ fn admitted(site: &Site, admission: Admission, next: Option<&NextPath>) -> Resul
     let wanted = safe_next(site, signed_in.next.as_deref());
     let mut response = see_other(next.or(wanted.as_ref()).map_or("/account", NextPath::as_str));
     response.add_cookie(&cookies::session(token, site)).map_err(ApiError::internal)?;
+    let device = device_cookie::renewed(http, &signed_in.user.email, site);
+    response.add_cookie(&device).map_err(ApiError::internal)?;
     Ok(response)
 }
 

@@ -8,14 +8,14 @@ use super::schema::refresh_tokens;
 use crate::domain::{Digest, Instant, SessionId};
 use crate::store::{StoreError, StoredRefreshToken};
 
-/// Stores a token that is being handed out.
+/// Stores a token that is being handed out. One that is there already stays as it is.
 pub async fn insert(conn: &mut Conn, digest: Digest, session_id: SessionId, now: Instant) -> Result<(), StoreError> {
     let row = (
         refresh_tokens::digest.eq(digest),
         refresh_tokens::session_id.eq(session_id),
         refresh_tokens::issued_at.eq(now),
     );
-    diesel::insert_into(refresh_tokens::table).values(row).execute(conn).await?;
+    diesel::insert_into(refresh_tokens::table).values(row).on_conflict_do_nothing().execute(conn).await?;
     Ok(())
 }
 
@@ -29,6 +29,12 @@ pub async fn replace(conn: &mut Conn, digest: Digest, now: Instant) -> Result<Op
         Some(row) => Ok(Some(StoredRefreshToken { replaced_at: None, ..row })),
         None => Ok(refresh_tokens::table.find(digest).first(conn).await.optional()?),
     }
+}
+
+/// Those of `digests` that are there, in any order.
+pub async fn known(conn: &mut Conn, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+    let found = refresh_tokens::table.filter(refresh_tokens::digest.eq_any(digests.to_vec()));
+    Ok(found.select(refresh_tokens::digest).load(conn).await?)
 }
 
 /// Deletes tokens that were replaced before `before`, beyond which a reuse no longer has to be told apart from an

@@ -53,13 +53,14 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::{Text, Integer};
+    use diesel::sql_types::{Text, Integer, BigInt};
     use super::super::Instant;
 
     guess_budgets (subject) {
         subject -> Text,
         failures -> Integer,
         window_started_at -> Instant,
+        guessed_at_ms -> BigInt,
     }
 }
 

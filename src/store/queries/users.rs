@@ -171,6 +171,14 @@ pub async fn set_password_hash(
     Ok(updated.optional()?)
 }
 
+/// Puts `hash` in the place of `seen`, another hash of the same password; nothing happens when that is no longer the
+/// account's. The account has not changed by it, so its version stays.
+pub async fn renew_password_hash(conn: &mut Conn, id: UserId, seen: &str, hash: &str) -> Result<(), StoreError> {
+    let unchanged = users::table.find(id).filter(users::password_hash.eq(seen));
+    diesel::update(unchanged).set(users::password_hash.eq(hash)).execute(conn).await?;
+    Ok(())
+}
+
 /// Notes that the person signed in.
 pub async fn record_sign_in(conn: &mut Conn, id: UserId, now: Instant) -> Result<User, StoreError> {
     let fields = (users::last_sign_in_at.eq(now), users::version.eq(users::version + 1), users::updated_at.eq(now));

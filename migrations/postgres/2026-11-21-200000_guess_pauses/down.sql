@@ -1,0 +1,1 @@
+ALTER TABLE guess_budgets DROP COLUMN guessed_at_ms;
