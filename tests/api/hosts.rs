@@ -23,6 +23,23 @@ async fn the_development_mailbox_is_shown_under_names_of_this_machine_only() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn https_only_goes_as_far_as_the_settings_say_and_not_without_https() {
+    let https = || Options::default().set("GATEPOST_PUBLIC_URL", "https://gatepost.localhost");
+    for (options, expected) in [
+        (https(), Some("max-age=63072000")),
+        (https().set("GATEPOST_SERVER_HSTS", "subdomains"), Some("max-age=63072000; includeSubDomains")),
+        (https().set("GATEPOST_SERVER_HSTS", "preload"), Some("max-age=63072000; includeSubDomains; preload")),
+        (https().set("GATEPOST_SERVER_HSTS", "off"), None),
+        (Options::default().set("GATEPOST_SERVER_HSTS", "preload"), None),
+    ] {
+        let app = TestApp::start(Setup::Embedded, options).await;
+        for path in ["/login", "/health", "/nowhere"] {
+            assert_eq!(app.program().get(path).await.header("strict-transport-security"), expected, "{path}");
+        }
+    }
+}
+
 on_both_setups! {
     async fn made_up_methods_make_no_metrics_of_their_own(app: TestApp) {
         let client = app.program();
