@@ -137,8 +137,9 @@ impl DeviceMarks {
     /// With `mark` in front, in the place of those of the same device, and no more than [`MOST_MARKS`] in all.
     #[must_use]
     pub fn with(&self, mark: DeviceMark) -> Self {
-        let others = self.0.iter().filter(|other| other.device != mark.device).take(MOST_MARKS - 1).cloned();
-        Self(std::iter::once(mark.clone()).chain(others).collect())
+        let device = mark.device;
+        let others = self.0.iter().filter(|other| other.device != device).take(MOST_MARKS - 1).cloned();
+        Self(std::iter::once(mark).chain(others).collect())
     }
 }
 

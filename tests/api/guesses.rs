@@ -19,6 +19,11 @@ fn without_pauses() -> Options {
     Options::methods("otp,magic_link,password").unlimited().set("GATEPOST_AUTH_GUESSES_AT_ONCE", "20")
 }
 
+/// Many requests at once queue for a few connections, and the machine may be busy.
+fn patient(options: Options) -> Options {
+    options.set("GATEPOST_DATABASE_POOL_TIMEOUT", "2m")
+}
+
 /// Uses up the twenty codes that `client` may get wrong for `email`.
 async fn use_up_codes(app: &TestApp, client: &Client, email: &str) {
     for _ in 0..4 {
@@ -72,7 +77,9 @@ fn wait(refused: &Answer) -> u64 {
 }
 
 on_both_setups! {
-    async fn four_hundred_guesses_and_resends_on_every_instance_get_five_tries(app: TestApp = without_pauses()) {
+    async fn four_hundred_guesses_and_resends_on_every_instance_get_five_tries(
+        app: TestApp = patient(without_pauses())
+    ) {
         let others = match app.setup {
             Setup::Servers => vec![app.beside().await, app.beside().await],
             Setup::Embedded => Vec::new(),
@@ -134,7 +141,7 @@ on_both_setups! {
         }
     }
 
-    async fn parallel_guesses_do_not_get_around_a_pause(app: TestApp = Options::without_limits()) {
+    async fn parallel_guesses_do_not_get_around_a_pause(app: TestApp = patient(Options::without_limits())) {
         for _ in 0..8 {
             let challenge = app.challenge(ADA).await;
             for n in 0..2 {
