@@ -43,13 +43,13 @@ struct Round {
 /// Plays a role.
 pub(crate) fn play(role: &str, arguments: &[String]) {
     match role {
-        "bare" => serve_until_the_end(bare(&arguments[0])),
+        "bare" => serve_until_the_end(async { bare(&arguments[0]) }),
         "subject" => serve_until_the_end(subject(&arguments[0], &arguments[1])),
         other => panic!("no role {other}"),
     }
 }
 
-async fn bare(body: &str) -> SocketAddr {
+fn bare(body: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let (address, body) = (listener.local_addr().expect("a port"), Bytes::from(body.to_owned()));
     let server = HttpServer::new(move || {
@@ -175,5 +175,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) {
         found
     });
     let found = tokio::task::spawn_blocking(|| measured.join().expect("no panic")).await.expect("no panic");
-    found.into_iter().for_each(|figure| report.add(figure));
+    for figure in found {
+        report.add(figure);
+    }
 }

@@ -60,13 +60,12 @@ impl Auth {
                     *notice = Some(mail);
                     return Ok(Outcome::Reused(Box::new(ended)));
                 }
-                let next = match row.replaced_at {
-                    None => None,
+                let next = if row.replaced_at.is_some() {
                     // An instance that has another current key may have made it.
-                    Some(_) => {
-                        let known = q::refresh_tokens::known(conn, digests).await?;
-                        digests.iter().position(|digest| known.contains(digest))
-                    }
+                    let known = q::refresh_tokens::known(conn, digests).await?;
+                    digests.iter().position(|digest| known.contains(digest))
+                } else {
+                    None
                 };
                 if next.is_none() {
                     q::refresh_tokens::insert(conn, digests[0], session.id, now).await?;

@@ -55,8 +55,8 @@ pub(super) fn page_policy(site: &Site, others: Option<&str>) -> String {
     let and_others = others.map(|others| format!(" {others}")).unwrap_or_default();
     let scripts = others.map(|others| format!(" script-src {others}; connect-src {others};")).unwrap_or_default();
     // Of this site's own pages only that of the development mailbox has a frame, and data: is for the mails in it.
-    let framed: Vec<&str> = site.dev_mailbox.is_some().then_some("'self'").into_iter().chain(others).collect();
-    let frames = if framed.is_empty() { String::new() } else { format!("frame-src {}; ", framed.join(" ")) };
+    let sources: Vec<&str> = site.dev_mailbox.is_some().then_some("'self'").into_iter().chain(others).collect();
+    let frames = if sources.is_empty() { String::new() } else { format!("frame-src {}; ", sources.join(" ")) };
     format!(
         "default-src 'none';{scripts} style-src 'self'{and_others}; img-src 'self' data:; {frames}form-action 'self' \
          {redirects}; base-uri 'none'; frame-ancestors 'none'"

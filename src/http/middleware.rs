@@ -38,7 +38,7 @@ impl Around {
     pub(super) fn new(site: &web::Data<Site>) -> Self {
         let (site, passed_over) = (site.clone(), PassedOver::new());
         let (hot, shield, common) = (Hot::new(&site), Shield::new(&site), Common::new(&site));
-        Self(Arc::new(Parts { hot, shield, common, passed_over, site }))
+        Self(Arc::new(Parts { site, hot, shield, common, passed_over }))
     }
 }
 

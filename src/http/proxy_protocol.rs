@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    fn told(found: Result<Option<SocketAddr>>) -> String {
+    fn told(found: &Result<Option<SocketAddr>>) -> String {
         match found {
             Ok(Some(address)) => address.to_string(),
             Ok(None) => "itself".to_owned(),
@@ -138,26 +138,26 @@ mod tests {
             ("PROXY UDP4 192.0.2.1 198.51.100.2 1 2\r\n", "malformed"),
             ("proxy TCP4 192.0.2.1 198.51.100.2 1 2\r\n", "malformed"),
         ] {
-            assert_eq!(told(text(line.as_bytes())), expected, "{line:?}");
+            assert_eq!(told(&text(line.as_bytes())), expected, "{line:?}");
         }
     }
 
     #[test]
     fn a_binary_header_names_its_source() {
         let v4 = [192, 0, 2, 1, 198, 51, 100, 2, 0xdc, 0x04, 1, 187];
-        assert_eq!(told(binary(0x21, 0x11, &v4)), "192.0.2.1:56324");
-        assert_eq!(told(binary(0x21, 0x11, &[&v4[..], &[4, 0, 1, 0]].concat())), "192.0.2.1:56324");
+        assert_eq!(told(&binary(0x21, 0x11, &v4)), "192.0.2.1:56324");
+        assert_eq!(told(&binary(0x21, 0x11, &[&v4[..], &[4, 0, 1, 0]].concat())), "192.0.2.1:56324");
         let mut v6 = [0; 36];
         v6[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
         (v6[15], v6[33]) = (1, 80);
-        assert_eq!(told(binary(0x21, 0x21, &v6)), "[2001:db8::1]:80");
-        assert_eq!(told(binary(0x20, 0x11, &v4)), "itself");
-        assert_eq!(told(binary(0x21, 0x00, &[])), "itself");
-        assert_eq!(told(binary(0x21, 0x31, &[0; 216])), "itself");
+        assert_eq!(told(&binary(0x21, 0x21, &v6)), "[2001:db8::1]:80");
+        assert_eq!(told(&binary(0x20, 0x11, &v4)), "itself");
+        assert_eq!(told(&binary(0x21, 0x00, &[])), "itself");
+        assert_eq!(told(&binary(0x21, 0x31, &[0; 216])), "itself");
         for (kind, family, facts) in
             [(0x21, 0x11, &v4[..11]), (0x21, 0x21, &v6[..35]), (0x22, 0x11, &v4[..]), (0x11, 0x11, &v4[..])]
         {
-            assert_eq!(told(binary(kind, family, facts)), "malformed", "{kind:x} {family:x}");
+            assert_eq!(told(&binary(kind, family, facts)), "malformed", "{kind:x} {family:x}");
         }
     }
 

@@ -128,7 +128,7 @@ impl At {
 impl HttpServiceFactory for At {
     fn register(self, config: &mut AppService) {
         let allowed = self.methods.join(", ");
-        self.resource.default_service(web::to(move || wrong_method(allowed.clone()))).register(config);
+        self.resource.default_service(web::to(move || std::future::ready(wrong_method(&allowed)))).register(config);
     }
 }
 
@@ -171,7 +171,7 @@ async fn nothing_here() -> Result<HttpResponse, ApiError> {
 }
 
 /// RFC 9110, 15.5.6: an answer of this kind has to name the methods that would be right.
-async fn wrong_method(allowed: String) -> Result<HttpResponse, ApiError> {
+fn wrong_method(allowed: &str) -> Result<HttpResponse, ApiError> {
     let detail = format!("The method is not allowed here: use {allowed}.");
-    Err(ApiError { headers: vec![("Allow", allowed)], ..ApiError::new(Code::MethodNotAllowed, detail) })
+    Err(ApiError { headers: vec![("Allow", allowed.to_owned())], ..ApiError::new(Code::MethodNotAllowed, detail) })
 }

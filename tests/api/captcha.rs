@@ -57,11 +57,13 @@ async fn answer(mut stream: TcpStream, heard: Arc<Mutex<Vec<String>>>) -> std::i
         }
         text.extend_from_slice(&read[..count]);
         let whole = String::from_utf8_lossy(&text).into_owned();
-        let Some((head, body)) = whole.split_once("\r\n\r\n") else { continue };
-        let head = head.to_ascii_lowercase();
-        assert!(head.starts_with("post /siteverify?v=1 http/1.1"), "{head}");
-        assert!(head.contains("content-type: application/x-www-form-urlencoded") && head.contains("host: 127.0.0.1:"));
-        let length: usize = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+        let Some((above, body)) = whole.split_once("\r\n\r\n") else { continue };
+        let above = above.to_ascii_lowercase();
+        assert!(above.starts_with("post /siteverify?v=1 http/1.1"), "{above}");
+        assert!(
+            above.contains("content-type: application/x-www-form-urlencoded") && above.contains("host: 127.0.0.1:")
+        );
+        let length: usize = above.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
         if body.len() >= length {
             break body.to_owned();
         }

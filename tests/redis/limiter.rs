@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use gatepost::limit::{Check, Decision, Limiter, PolicyName, headers};
+use gatepost::limit::{Check, Decision, Limiter, PolicyCounts, PolicyName, headers};
 use gatepost::redis::keys;
 use gatepost::settings::Limits;
 
@@ -232,7 +232,7 @@ async fn decisions_are_counted_by_policy_outcome_and_decider() {
     assert_eq!((address.allowed_by_redis, address.denied_by_redis), (1, 0), "it did not stand against any");
     assert_eq!((email.allowed_by_redis, email.denied_by_redis), (1, 2));
     assert_eq!(email.allowed_locally + email.denied_locally, 0);
-    assert_eq!(limiter.counts_of(PolicyName::ApiAddress), Default::default());
+    assert_eq!(limiter.counts_of(PolicyName::ApiAddress), PolicyCounts::default());
     let alone = Limiter::new(None, limits(5, LONG));
     alone.check(&both).await;
     alone.check(&both).await;

@@ -127,7 +127,9 @@ async fn play(conn: &mut MultiplexedConnection, script: &str, policies: [Policy;
         let answer = call(conn, script, now, &asked, !step.looks).await;
         assert_eq!(answer, model.decide(now, &asked, !step.looks), "{step:?} at {}", now - BEGIN);
         if !step.looks && answer.iter().all(|(_, wait, _)| *wait == 0) {
-            asked.iter().for_each(|asked| allowed[asked.key].push(now));
+            for asked in &asked {
+                allowed[asked.key].push(now);
+            }
         }
         for asked in &asked {
             let log: Vec<u64> =
