@@ -122,7 +122,7 @@ fn notice(request: &HttpRequest) -> Option<Value> {
         "cache-forgotten-here" => ("error", "Redis is away: only this server has forgotten."),
         "cache-unknown" => ("error", "The cache holds nothing by that name."),
         "limit-reset" => ("success", "The whole limit is left again, on every server."),
-        "limit-reset-here" => ("error", "Redis is away: only this server has forgotten."),
+        "limit-reset-here" => ("error", "Redis is away: only this server gives a fresh start."),
         "limit-unknown" => ("error", "That limit does not count by what was given."),
         "conflict" => ("error", "That is no longer possible: the account has changed in the meantime."),
         "last-admin" => ("error", "This is the last admin. Make somebody else an admin first."),
