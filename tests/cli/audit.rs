@@ -10,12 +10,12 @@ async fn an_operator_reads_who_did_what() {
     for setup in Setup::both().await {
         crate::run::prepared(&setup).await;
         on(&setup, &["user", "invite", "ann@example.com"]).await.done();
-        on(&setup, &["user", "promote", "ann@example.com", "--note", "she asked"]).await.done();
+        on(&setup, &["user", "ban", "ann@example.com", "--note", "she left"]).await.done();
         on(&setup, &["user", "invite", "bob@example.com"]).await.done();
         let rows = on(&setup, &["audit", "list", "--json", "--subject", "ann@example.com"]).await.json();
         let actions: Vec<&Value> = rows.iter().map(|row| &row["action"]).collect();
-        assert_eq!(actions, ["user.promote", "user.invited"]);
-        assert_eq!((&rows[0]["detail"], &rows[0]["device"]), (&Value::from("she asked"), &Value::from("command line")));
+        assert_eq!(actions, ["user.ban", "user.invited"]);
+        assert_eq!((&rows[0]["detail"], &rows[0]["device"]), (&Value::from("she left"), &Value::from("command line")));
         assert_eq!((&rows[0]["subject_email"], &rows[0]["actor"]), (&Value::from("ann@example.com"), &Value::Null));
         let text =
             on(&setup, &["audit", "list", "--action", "user.invited", "--since", "1h", "--limit", "1"]).await.done();
