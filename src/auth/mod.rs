@@ -15,6 +15,8 @@ mod cache_steering;
 mod challenge;
 mod directory;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod mail_steering;
 mod notices;
 mod password;

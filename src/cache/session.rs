@@ -155,7 +155,7 @@ fn command(key: &str) -> Cmd {
     cmd("HMGET").arg(key).arg("schema").arg("version").arg("session").take()
 }
 
-fn parse([schema, version, session]: [Option<Vec<u8>>; 3], name: SessionName) -> Option<Stored<Session>> {
+pub(super) fn parse([schema, version, session]: [Option<Vec<u8>>; 3], name: SessionName) -> Option<Stored<Session>> {
     if schema.is_none() && version.is_none() && session.is_none() {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Where to go after signing in, without ever becoming an open redirect.
 
-use url::Url;
+use url::{Position, Url};
 
 /// A place that a browser may be sent to: a path of this server, or a URL whose origin the operator listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,7 +8,8 @@ pub struct NextPath(String);
 
 impl NextPath {
     /// Accepts `text` when a browser would stay on this server (`/account?tab=1`) or go to one of `allowed_origins`
-    /// (`https://app.example.com`). Everything else, protocol-relative URLs and backslash tricks included, is `None`.
+    /// (`https://app.example.com`). Everything else, protocol-relative URLs and backslash tricks included, is `None`. Letters
+    /// that no header can hold are percent-encoded, as a browser would do.
     pub fn parse(text: &str, allowed_origins: &[String]) -> Option<Self> {
         if text.is_empty() || text.len() > 2048 || text.chars().any(|c| c.is_control() || c == '\\') {
             return None;
@@ -18,7 +19,8 @@ impl NextPath {
             let base = Url::parse("http://gatepost.invalid/").ok()?;
             let resolved = base.join(text).ok()?;
             let stays = resolved.origin() == base.origin() && !resolved.path().starts_with("//");
-            return stays.then(|| Self(text.to_owned()));
+            let sent = if text.is_ascii() { text } else { &resolved[Position::BeforePath..] };
+            return stays.then(|| Self(sent.to_owned()));
         }
         let url = Url::parse(text).ok()?;
         let plain = url.username().is_empty() && url.password().is_none();
@@ -45,6 +47,12 @@ mod tests {
         for text in ["/", "/account", "/a?b=//c#d", "https://app.example.com/x?y"] {
             assert!(NextPath::parse(text, &allowed).is_some(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn letters_that_no_header_can_hold_are_encoded() {
+        let next = NextPath::parse("/\u{e4} b?\u{fc}=1#\u{1f600}", &[]).unwrap();
+        assert_eq!(next.as_str(), "/%C3%A4%20b?%C3%BC=1#%F0%9F%98%80");
     }
 
     #[test]

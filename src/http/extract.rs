@@ -55,7 +55,7 @@ fn client_address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     forwarded_address(peer, request.headers(), trusted)
 }
 
-fn forwarded_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn forwarded_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(&peer) {
         return peer;
@@ -256,7 +256,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
 }
 
 /// Reads a JSON object. A struct could be read from an array of its fields too, which is nobody's intention.
-fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let unreadable = |what: &dyn std::fmt::Display| {
         ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {what}."))
     };

@@ -12,6 +12,8 @@ mod cookies;
 mod error;
 mod extract;
 mod forward_auth;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod headers;
 mod health;

@@ -12,6 +12,8 @@
 //! address, the same for known and unknown accounts.
 
 mod cells;
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod local;
 mod policy;

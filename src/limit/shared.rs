@@ -36,6 +36,6 @@ fn arguments(policy: Policy) -> [u64; 2] {
     [u64::from(policy.limit), u64::try_from(policy.window.as_micros()).unwrap_or(u64::MAX)]
 }
 
-fn verdict((remaining, wait, reset): (u32, u64, u64)) -> Verdict {
+pub(super) fn verdict((remaining, wait, reset): (u32, u64, u64)) -> Verdict {
     Verdict { remaining, wait: Duration::from_micros(wait), reset: Duration::from_micros(reset) }
 }
