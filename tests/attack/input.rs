@@ -13,7 +13,7 @@ const ADA: &str = "ada@example.com";
 
 /// `text` for a path or a query.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
 #[track_caller]
@@ -168,7 +168,7 @@ on_both_setups! {
                 "{} {}: {}", operation.method, operation.path, answer.body);
         }
         let host = app.address;
-        let many: String = (0..1000).map(|number| format!("x-{number}: y\r\n")).collect();
+        let many = (0..1000).map(|number| format!("x-{number}: y\r\n")).collect::<Vec<_>>().concat();
         let long = "x".repeat(1024 * 1024);
         for (what, request) in [
             ("many headers", format!("GET /login HTTP/1.1\r\nHost: {host}\r\n{many}\r\n")),

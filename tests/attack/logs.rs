@@ -15,6 +15,7 @@ const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "the-secret-of-the-logged-server-0123456789";
 /// What no log line may be: were it believed, an attacker would write the log.
 const FORGED: &str = "forged-line";
+const FORGERY: &str = "[2026-01-01T00:00:00Z ERROR gatepost] forged-line";
 
 /// A server with all that it logs, and what it stands on.
 struct Logged {
@@ -88,7 +89,7 @@ impl Logged {
 async fn inject(logged: &Logged) {
     let host = logged.address();
     for end in ["\r\n", "\n", "\r", "%0d%0a", "\\r\\n", "\u{85}", "\u{2028}"] {
-        let line = format!("x{end}[2026-01-01T00:00:00Z ERROR gatepost] {FORGED}");
+        let line = format!("x{end}{FORGERY}");
         for (path, body) in [
             ("/api/auth/otp/request", json!({ "email": format!("a{line}@example.com"), "next": line, "locale": line })),
             ("/api/auth/register", json!({ "email": "eve@example.com", "name": line, "note": line })),
@@ -193,9 +194,10 @@ async fn expect_a_clean_log(format: &str, is_a_line: fn(&str) -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_for_people_has_no_secret_and_no_line_of_anybody_else() {
     expect_a_clean_log("text", |line| {
-        let begins = line.strip_prefix('[').and_then(|rest| rest.split_once(' '));
-        begins.is_some_and(|(time, _)| time.len() == 20 && time.ends_with('Z'))
-            && !line.starts_with(&format!("[2026-01-01T00:00:00Z ERROR gatepost] {FORGED}"))
+        let time = line.strip_prefix('[').and_then(|rest| rest.split_once(' ')).map(|(time, _)| time);
+        let begins = time.is_some_and(|time| time.len() == 20 && time.ends_with('Z')) && !line.starts_with(FORGERY);
+        // What goes on in another line is indented: statements of several lines, say, but nothing that was sent.
+        begins || (line.starts_with("    ") && !line.contains(FORGED))
     })
     .await;
 }

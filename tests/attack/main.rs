@@ -20,6 +20,7 @@ mod accounts;
 mod client;
 mod credentials;
 mod document;
+mod equal_times;
 mod floods;
 mod input;
 mod logs;

@@ -19,7 +19,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 5] = [Self::Unknown, Self::Approved, Self::Pending, Self::Banned, Self::Rejected];
+    pub(crate) const ALL: [Self; 5] = [Self::Unknown, Self::Approved, Self::Pending, Self::Banned, Self::Rejected];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -110,10 +110,6 @@ impl Place {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.app.as_ref().expect("it runs").address
-    }
-
-    pub(crate) fn classes(&self) -> [Class; 5] {
-        Class::ALL
     }
 }
 
