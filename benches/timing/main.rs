@@ -67,7 +67,7 @@ fn run(options: &Options, count: usize) -> Report {
                 continue;
             }
             let place = Place::start(setup, registration, timing::WARM_UP + count);
-            for finding in measure_all(&place, count, Duration::MAX, &mut random) {
+            measure_all(&place, count, Duration::MAX, &mut random, |finding| {
                 for comparison in finding.comparisons {
                     let ([one, other], endpoint) = (comparison.classes, finding.endpoint.replace('/', "."));
                     let name = format!(
@@ -77,7 +77,7 @@ fn run(options: &Options, count: usize) -> Report {
                     let figure = Figure::new(name, "AUC-1/2", comparison.distance()).at_most(LIMIT);
                     report.add(figure.context(comparison.to_string()));
                 }
-            }
+            });
         }
     }
     report

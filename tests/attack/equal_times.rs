@@ -10,7 +10,7 @@ use crate::timing::{Comparison, Place, WARM_UP, measure_all};
 const COUNT: usize = 200;
 
 /// How long one endpoint is asked, however slow the machine is.
-const WITHIN: Duration = Duration::from_secs(12);
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// How many standard deviations an AUC may be from one half. Where the time tells nothing, one is the root of 1/(6n) for n requests of
 /// either class: 0.029 for 200. Among the 160 pairs that the tests compare, one that is five away comes once in ten thousand
@@ -24,12 +24,16 @@ fn tells_apart(comparison: &Comparison) -> bool {
 fn expect_equal_times(setup: Setup, registration: &'static str) {
     let mut random = Random::from_system();
     let place = Place::start(setup, registration, WARM_UP + COUNT);
-    for finding in measure_all(&place, COUNT, WITHIN, &mut random) {
+    let mut told = Vec::new();
+    measure_all(&place, COUNT, WITHIN, &mut random, |finding| {
         for comparison in finding.comparisons {
             eprintln!("{} {comparison}", finding.endpoint);
-            assert!(!tells_apart(&comparison), "{} tells classes apart: {comparison}", finding.endpoint);
+            if tells_apart(&comparison) {
+                told.push(format!("{} {comparison}", finding.endpoint));
+            }
         }
-    }
+    });
+    assert!(told.is_empty(), "time tells classes apart: {told:#?}");
 }
 
 #[test]

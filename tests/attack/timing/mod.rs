@@ -19,7 +19,9 @@ pub(crate) use place::{Class, Place};
 use place::Endpoint;
 
 /// Requests of each class that are made first and not counted.
-pub(crate) const WARM_UP: usize = 20;
+pub(crate) const WARM_UP: usize = 10;
+/// Requests of each class that are counted even where there is no more time.
+const LEAST: usize = 20;
 
 /// What was found about an endpoint.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ fn measure(place: &Place, endpoint: Endpoint, count: usize, within: Duration, ra
     let mut times: Vec<Vec<u64>> = vec![Vec::with_capacity(count); classes.len()];
     let begun = Instant::now();
     for round in 0..WARM_UP + count {
-        if begun.elapsed() > within {
+        if round >= WARM_UP + LEAST && begun.elapsed() > within {
             break;
         }
         let mut order: Vec<usize> = (0..classes.len()).collect();
@@ -51,7 +53,15 @@ fn measure(place: &Place, endpoint: Endpoint, count: usize, within: Duration, ra
     Finding { endpoint: endpoint.path(), comparisons: auc::compare_all(&names, &times, random) }
 }
 
-/// Asks every endpoint, each for at most `within`.
-pub(crate) fn measure_all(place: &Place, count: usize, within: Duration, random: &mut auc::Random) -> Vec<Finding> {
-    Endpoint::ALL.iter().map(|endpoint| measure(place, *endpoint, count, within, random)).collect()
+/// Asks every endpoint, each for at most `within`, and tells of each as soon as it is done.
+pub(crate) fn measure_all(
+    place: &Place,
+    count: usize,
+    within: Duration,
+    random: &mut auc::Random,
+    mut tell: impl FnMut(Finding),
+) {
+    for endpoint in Endpoint::ALL {
+        tell(measure(place, endpoint, count, within, random));
+    }
 }
