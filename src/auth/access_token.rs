@@ -94,7 +94,7 @@ impl AccessTokens {
         &self.jwks
     }
 
-    fn issue(&self, user: &User, session: &Session, now: Instant) -> Result<AccessToken, AuthError> {
+    pub(super) fn issue(&self, user: &User, session: &Session, now: Instant) -> Result<AccessToken, AuthError> {
         let key = self.keys.first().ok_or_else(|| AuthError::Internal("there is no signing key".to_owned()))?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.id.clone());

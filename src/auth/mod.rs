@@ -17,6 +17,8 @@ mod challenge;
 mod directory;
 mod error;
 mod failures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guesses;
 mod limit_steering;
 mod mail_steering;

@@ -188,7 +188,7 @@ async fn listen(cache: &Weak<Inner>, redis: &Redis) -> Result<(), RedisError> {
 }
 
 /// `{version} {key}`.
-fn read_message(payload: &[u8]) -> Option<(i64, &str)> {
+pub(super) fn read_message(payload: &[u8]) -> Option<(i64, &str)> {
     let (version, key) = std::str::from_utf8(payload).ok()?.split_once(' ')?;
     Some((version.parse().ok()?, key))
 }

@@ -121,7 +121,7 @@ pub(super) fn mappings_of(user: &User) -> Vec<String> {
     names.into_iter().flatten().map(Name::key).collect()
 }
 
-fn parse_id(bytes: &[u8]) -> Stored<UserId> {
+pub(super) fn parse_id(bytes: &[u8]) -> Stored<UserId> {
     match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
         Some(id) => Stored::Value(id),
         None => Stored::Garbage,

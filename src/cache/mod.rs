@@ -39,6 +39,8 @@ mod administer;
 mod background;
 mod changes;
 mod digests;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guards;
 mod many;
 mod mapping;

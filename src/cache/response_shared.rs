@@ -40,7 +40,7 @@ struct Header<'a> {
 }
 
 /// The answer, its generation and its end; `None` if it cannot be read.
-fn parse(stored: &[u8]) -> Option<(Response, String, i64)> {
+pub(super) fn parse(stored: &[u8]) -> Option<(Response, String, i64)> {
     let line = stored.iter().position(|byte| *byte == b'\n')?;
     let (header, body) = (stored.get(..line)?, stored.get(line + 1..)?);
     // The tag has quotes, which JSON escapes: such a text cannot be borrowed.

@@ -86,6 +86,12 @@ mod tests {
     }
 
     #[test]
+    fn letters_that_no_header_can_hold_are_encoded() {
+        let next = NextPath::parse("/\u{e4} b?\u{fc}=1#\u{1f600}", &[]).unwrap();
+        assert_eq!(next.as_str(), "/%C3%A4%20b?%C3%BC=1#%F0%9F%98%80");
+    }
+
+    #[test]
     fn everything_that_leaves_is_refused() {
         for text in [
             "",

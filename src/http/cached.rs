@@ -51,7 +51,7 @@ fn answer(request: &HttpRequest, response: Arc<Response>) -> HttpResponse {
 }
 
 /// Whether `If-None-Match` names the answer (RFC 9110, 13.1.2); one that cannot be read names nothing.
-fn is_known(request: &HttpRequest, etag: &str) -> bool {
+pub(super) fn is_known(request: &HttpRequest, etag: &str) -> bool {
     let Ok(etag) = etag.parse::<actix_web::http::header::EntityTag>() else { return false };
     match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => request.headers().contains_key(IfNoneMatch::name()),

@@ -28,7 +28,7 @@ fn peer(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical())
 }
 
-fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
+pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
     let Some(name) = read_header(proxies).filter(|_| proxies.trusts(peer)) else { return peer };
     let is_forwarded = name == FORWARDED;
     let lines = headers.get_all(name).rev().map(HeaderValue::as_bytes);
@@ -45,7 +45,7 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
     client
 }
 
-fn read_header(proxies: &Proxies) -> Option<HeaderName> {
+pub(super) fn read_header(proxies: &Proxies) -> Option<HeaderName> {
     match proxies.header {
         ForwardedHeader::XForwardedFor => Some(X_FORWARDED_FOR),
         ForwardedHeader::Forwarded => Some(FORWARDED),

@@ -18,7 +18,7 @@ pub(super) const SESSION_COOKIE: &str = "gatepost_session";
 /// The same, where it is `Secure`.
 const SECURE_SESSION_COOKIE: &str = "__Host-gatepost_session";
 /// Holds the flow token.
-const FLOW_COOKIE: &str = "gatepost_flow";
+pub(super) const FLOW_COOKIE: &str = "gatepost_flow";
 /// The same, where it is `Secure`.
 const SECURE_FLOW_COOKIE: &str = "__Host-gatepost_flow";
 
@@ -65,7 +65,7 @@ pub(super) fn session_token<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&
     value(headers, session_name(site))
 }
 
-fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let named = |cookie: &'a [u8]| cookie.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
     let mut cookies = headers.get_all(COOKIE).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     std::str::from_utf8(cookies.find_map(named)?).ok()

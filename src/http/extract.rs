@@ -244,7 +244,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
 }
 
 /// Reads a JSON object. A struct could be read from an array of its fields too, which is nobody's intention.
-fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let unreadable = |what: &dyn std::fmt::Display| {
         ApiError::new(Code::InvalidRequest, format!("The body is not the expected JSON: {what}."))
     };

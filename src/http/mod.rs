@@ -16,6 +16,8 @@ mod device_cookie;
 mod error;
 mod extract;
 mod forward_auth;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod headers;
 mod health;

@@ -41,7 +41,7 @@ async fn read_binary(stream: &mut TcpStream) -> Result<Option<SocketAddr>> {
 }
 
 /// Section 2.2: version and command, family and protocol, then the addresses.
-fn binary(kind: u8, family: u8, facts: &[u8]) -> Result<Option<SocketAddr>> {
+pub(super) fn binary(kind: u8, family: u8, facts: &[u8]) -> Result<Option<SocketAddr>> {
     match (kind, family) {
         (0x21, 0x11) => {
             let [a, b, c, d, _, _, _, _, high, low, ..] = *facts else { return Err(malformed()) };
@@ -81,7 +81,7 @@ async fn read_line(stream: &mut TcpStream, start: &[u8]) -> Result<Option<Socket
 }
 
 /// Section 2.1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, with its line end.
-fn text(line: &[u8]) -> Result<Option<SocketAddr>> {
+pub(super) fn text(line: &[u8]) -> Result<Option<SocketAddr>> {
     let line = std::str::from_utf8(line).map_err(|_| malformed())?;
     let words: Vec<&str> = line.strip_suffix("\r\n").ok_or_else(malformed)?.split(' ').collect();
     let ip = |family: &str, text: &str| {

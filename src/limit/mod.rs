@@ -17,6 +17,8 @@
 mod cells;
 mod counters;
 mod debts;
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod local;
 mod policy;

@@ -62,6 +62,6 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn verdict((remaining, wait, reset): (u32, u64, u64)) -> Verdict {
+pub(super) fn verdict((remaining, wait, reset): (u32, u64, u64)) -> Verdict {
     Verdict { remaining, wait: Duration::from_micros(wait), reset: Duration::from_micros(reset) }
 }

@@ -63,6 +63,8 @@ pub use outbox::{ComposeError, Outbox};
 pub use queue::Queue;
 pub use render::{RenderError, Rendered, Renderer};
 pub use smtp::Smtp;
+#[doc(hidden)]
+pub use smtp::fuzzing;
 pub use sweeper::Sweeper;
 pub use transport::{Outcome, RelayStatus, Transport, TransportError};
 pub use worker::{Parts, Worker, WorkerHandle};

@@ -39,6 +39,7 @@
 mod breaker;
 mod connect;
 mod conversation;
+pub mod fuzzing;
 mod pool;
 mod reply;
 mod wire;
