@@ -5,7 +5,7 @@
 //! nobody who knows only an address can keep its owner out. An address without an account has the same budgets.
 
 use super::{Auth, AuthError};
-use crate::domain::{DeviceId, DeviceMarks, EmailAddress, GuessRule, SessionId, clock};
+use crate::domain::{DeviceId, DeviceMark, DeviceMarks, EmailAddress, GuessRule, SessionId, clock};
 use crate::store;
 
 /// Who is guessing.
@@ -30,7 +30,7 @@ impl Auth {
     /// that signing in again gives it no second budget.
     pub fn mark_device(&self, marks: &DeviceMarks, email: &EmailAddress) -> DeviceMarks {
         let known = marks.find(|mark| self.0.keys.made_mark(mark, email.key()));
-        let device = known.map_or_else(|| DeviceId::generate(&self.0.entropy), |mark| mark.device());
+        let device = known.map_or_else(|| DeviceId::generate(&self.0.entropy), DeviceMark::device);
         marks.with(self.0.keys.device_mark(email.key(), device, self.0.clock.now()))
     }
 

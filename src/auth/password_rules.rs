@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use zxcvbn::zxcvbn;
 
 use super::AuthError;
+use crate::domain::Username;
 use crate::store::User;
 
 /// The longest password that is taken, in bytes: hashing is cheap in length, but not free.
@@ -53,7 +54,7 @@ pub(super) fn check(password: &str, min_length: usize, user: &User) -> Result<()
 fn own_words(user: &User) -> Vec<String> {
     let address = user.email.key();
     let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
-    let names = user.name.as_str().split_whitespace().chain(user.username.as_ref().map(|name| name.as_str()));
+    let names = user.name.as_str().split_whitespace().chain(user.username.as_ref().map(Username::as_str));
     let own = [address, local].into_iter().chain(names);
     own.map(|word| word.nfkc().collect::<String>().to_lowercase()).collect()
 }

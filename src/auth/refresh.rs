@@ -60,14 +60,10 @@ impl Auth {
                     *notice = Some(mail);
                     return Ok(Outcome::Reused(Box::new(ended)));
                 }
-                let next = match row.replaced_at {
-                    None => None,
-                    // An instance that has another current key may have made it.
-                    Some(_) => {
-                        let known = q::refresh_tokens::known(conn, digests).await?;
-                        digests.iter().position(|digest| known.contains(digest))
-                    }
-                };
+                let is_first_use = row.replaced_at.is_none();
+                // An instance that has another current key may have made the successor.
+                let known = if is_first_use { Vec::new() } else { q::refresh_tokens::known(conn, digests).await? };
+                let next = digests.iter().position(|digest| known.contains(digest));
                 if next.is_none() {
                     q::refresh_tokens::insert(conn, digests[0], session.id, now).await?;
                 }
