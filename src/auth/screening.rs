@@ -87,7 +87,8 @@ mod tests {
     fn the_list_can_be_searched() {
         let list: Vec<&str> = disposable().collect();
         assert!(list.len() > 5000 && list.is_sorted(), "{}", list.len());
-        let is_domain = |name: &&str| EmailAddress::parse(&format!("a@{name}")).is_ok_and(|a| a.domain() == *name);
-        assert_eq!(list.iter().find(|name| !is_domain(name)), None, "as addresses have them");
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        let odd = list.iter().find(|name| !name.contains('.') || !name.bytes().all(fits));
+        assert_eq!(odd, None, "as addresses have them");
     }
 }
