@@ -15,6 +15,7 @@ use crate::store::{self, AuditEntry, AuditFilter, StoreError};
 /// Every action that is recorded. `docs/audit.md` says when each is, and what its line tells.
 pub const AUDIT_ACTIONS: &[&str] = &[
     "cache.invalidated",
+    "limit.reset",
     "mail.buried",
     "mail.paused",
     "mail.resumed",

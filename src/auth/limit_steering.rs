@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
+use super::guesses::Guesser;
 use super::{Auth, AuthError};
-use crate::domain::{EmailAddress, Origin};
+use crate::domain::{DeviceMarks, EmailAddress, Origin};
 use crate::limit::{Check, Limiter, PolicyName, SubjectKind, subject};
 use crate::store::{self, User};
 
@@ -15,6 +16,24 @@ impl Auth {
     /// A keyed hash of a mailbox with its aliases: see [`EmailAddress::abuse_key`].
     pub fn abuse_hash(&self, email: &EmailAddress) -> String {
         self.0.keys.subject_hash(&email.abuse_key())
+    }
+
+    /// As whom requests about a mailbox are counted: strangers all together, and each browser that has signed the account
+    /// in by itself, so that strangers use up nothing but their own limit.
+    pub fn limited_mailbox(&self, email: &EmailAddress, marks: &DeviceMarks) -> String {
+        self.counted_apart(self.mailbox_hash(email), email, marks)
+    }
+
+    /// The same for a mailbox with its aliases.
+    pub fn limited_aliases(&self, email: &EmailAddress, marks: &DeviceMarks) -> String {
+        self.counted_apart(self.abuse_hash(email), email, marks)
+    }
+
+    fn counted_apart(&self, hash: String, email: &EmailAddress, marks: &DeviceMarks) -> String {
+        match self.guesser(marks, email) {
+            Guesser::Known(device) => format!("{hash}:{device}"),
+            Guesser::Stranger | Guesser::SignedIn(_) => hash,
+        }
     }
 
     /// A keyed hash of the domain of a mailbox.

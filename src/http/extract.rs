@@ -11,9 +11,9 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Code};
-use super::{Site, client_address, cookies};
+use super::{Site, client_address, cookies, device_cookie};
 use crate::auth::{Authenticated, Credential};
-use crate::domain::{Device, Language, Origin, Role, SessionToken};
+use crate::domain::{Device, DeviceMarks, Language, Origin, Role, SessionToken};
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -21,13 +21,15 @@ fn site(request: &HttpRequest) -> Result<&web::Data<Site>, ApiError> {
     request.app_data::<web::Data<Site>>().ok_or_else(|| ApiError::internal("the handlers have no site"))
 }
 
-/// Where the request comes from, and in which language its sender reads.
+/// Where the request comes from, in which language its sender reads, and whom its browser has signed in before.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Address and device.
     pub origin: Origin,
     /// From `Accept-Language`.
     pub language: Language,
+    /// From the device cookie. Whether they are genuine is for the use cases to find out.
+    pub marks: DeviceMarks,
 }
 
 impl FromRequest for Client {
@@ -40,7 +42,8 @@ impl FromRequest for Client {
             let device = Device::describe(header(USER_AGENT));
             let address = client_address::of(request, &site.server.proxies);
             let accepted = header(actix_web::http::header::ACCEPT_LANGUAGE).unwrap_or_default();
-            Self { origin: Origin { address, device }, language: Language::negotiate(accepted) }
+            let marks = device_cookie::marks(request.headers(), site);
+            Self { origin: Origin { address, device }, language: Language::negotiate(accepted), marks }
         }))
     }
 }

@@ -95,7 +95,7 @@ pub(super) async fn verify(site: &Site, client: &Client) -> Result<LimitHeaders,
 
 /// May this client try a password of this address?
 pub(super) async fn login(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
-    let mailbox = Check::new(PolicyName::LoginEmail, site.auth.mailbox_hash(email));
+    let mailbox = Check::new(PolicyName::LoginEmail, site.auth.limited_mailbox(email, &client.marks));
     decide(site, &[mailbox, address(PolicyName::LoginAddress, client)]).await
 }
 
@@ -115,13 +115,13 @@ pub(super) fn tell(answer: &mut HeaderMap, limits: &LimitHeaders) {
 
 /// Everything that one more mail to `email` is counted by.
 fn mail(site: &Site, client: &Client, email: &EmailAddress) -> Vec<Check> {
-    let mailbox = site.auth.mailbox_hash(email);
+    let mailbox = site.auth.limited_mailbox(email, &client.marks);
     let ip = client.origin.address;
     let mut checks = vec![
         address(PolicyName::RequestAddress, client),
         Check::new(PolicyName::OtpRequestEmail, mailbox.clone()),
         Check::new(PolicyName::OtpRequestEmailDay, mailbox),
-        Check::new(PolicyName::OtpRequestAbuseKey, site.auth.abuse_hash(email)),
+        Check::new(PolicyName::OtpRequestAbuseKey, site.auth.limited_aliases(email, &client.marks)),
         Check::new(PolicyName::RequestDomain, site.auth.domain_hash(email.domain())),
         Check::new(PolicyName::RequestGlobal, subject::EVERYBODY),
     ];

@@ -21,7 +21,7 @@ const CROSS_DOMAIN_POLICIES: HeaderName = HeaderName::from_static("x-permitted-c
 
 /// What pages could ask a browser for, and these never do: everything that Chromium, Firefox and Safari know. A name that
 /// one of them does not know makes it complain on every page, so none is here that is still an experiment.
-const NOTHING_ALLOWED: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), clipboard-read=(), \
+const NOTHING_ALLOWED: &str = "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), \
     clipboard-write=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), \
     hid=(), idle-detection=(), keyboard-map=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), \
     picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), sync-xhr=(), usb=(), \

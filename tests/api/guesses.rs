@@ -21,7 +21,7 @@ fn without_pauses() -> Options {
 
 /// Many requests at once queue for a few connections, and the machine may be busy.
 fn patient(options: Options) -> Options {
-    options.set("GATEPOST_DATABASE_POOL_TIMEOUT", "2m")
+    options.set("GATEPOST_DATABASE_POOL_TIMEOUT", "10s")
 }
 
 /// Uses up the twenty codes that `client` may get wrong for `email`.

@@ -61,6 +61,25 @@ on_both_setups! {
         assert_eq!(app.mails_to(ADA).await.len(), 5);
     }
 
+    async fn strangers_use_up_nothing_that_a_known_browser_needs(app: TestApp) {
+        let known = app.sign_in(ADA).await;
+        let mut asked = 0;
+        while ask(&app.program(), ADA).await.status == 202 {
+            asked += 1;
+            assert!(asked <= 5, "strangers have a limit");
+        }
+        assert_limited(&ask(&app.program(), ADA).await);
+        for _ in 0..5 {
+            ask(&known, ADA).await.expect(202);
+        }
+        assert_limited(&ask(&known, ADA).await);
+        // Known to one account is a stranger to another.
+        for _ in 0..5 {
+            ask(&app.program(), EVE).await.expect(202);
+        }
+        assert_limited(&ask(&known, EVE).await);
+    }
+
     async fn all_ways_to_ask_and_all_spellings_count_together(app: TestApp) {
         let program = app.program();
         ask(&program, "Ada@Example.COM").await.expect(202);

@@ -410,6 +410,8 @@ fn no_template_of_a_page_has_a_script_or_a_style_of_its_own() {
     assert!(templates.len() > 15);
     for template in templates {
         let text = std::fs::read_to_string(&template).unwrap().to_lowercase();
+        // The one script there is comes from the provider of a CAPTCHA, where one is set up.
+        let text = text.replace(r#"<script src="{{ captcha.script }}" async defer></script>"#, "");
         for inline in ["<script", "<style", " style=", "javascript:", "http://", "srcdoc", "<object", "<embed", "<base"]
         {
             assert!(!text.contains(inline), "{} has {inline}", template.display());

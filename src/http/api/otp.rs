@@ -9,7 +9,7 @@ use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Former, Json};
-use crate::http::{Site, captcha, cookies, device_cookie, guard};
+use crate::http::{Site, captcha, cookies, guard};
 
 /// Asks for a code.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -144,8 +144,7 @@ pub async fn verify(
     fields.finish()?;
     // What cannot be a code is a wrong one: it costs nothing, and says nothing.
     let code = OneTimeCode::parse(&present(code)?).ok_or(AuthError::InvalidCode)?;
-    let marks = device_cookie::marks(&http);
-    let outcome = site.auth.verify_code(present(id)?, &code, &marks, body.mode.into(), &client.origin).await;
+    let outcome = site.auth.verify_code(present(id)?, &code, &client.marks, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "otp", outcome)?;
     replaced(&site, former, &admission, &client).await;
     Ok(admitted(&site, &http, admission, &limits))

@@ -9,7 +9,7 @@ use crate::auth::AuthError;
 use crate::domain::Redacted;
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Former, Json, SignedIn};
-use crate::http::{Site, device_cookie, guard};
+use crate::http::{Site, guard};
 
 /// Address and password.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -75,8 +75,7 @@ pub async fn login(
     fields.finish()?;
     let (email, password) = (present(email)?, present(password)?);
     let limits = guard::login(&site, &client, &email).await?;
-    let marks = device_cookie::marks(&http);
-    let outcome = site.auth.log_in(&email, &password, &marks, body.mode.into(), &client.origin).await;
+    let outcome = site.auth.log_in(&email, &password, &client.marks, body.mode.into(), &client.origin).await;
     let admission = counted(&site, "password", outcome)?;
     replaced(&site, former, &admission, &client).await;
     Ok(admitted(&site, &http, admission, &limits))

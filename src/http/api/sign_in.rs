@@ -144,7 +144,7 @@ pub fn admitted(site: &Site, http: &HttpRequest, admission: Admission, limits: &
             let tokens = match signed_in.credentials {
                 Credentials::Session(token) => {
                     response.cookie(cookies::session(&token, site));
-                    response.cookie(device_cookie::renewed(http, &signed_in.user.email, site));
+                    response.cookie(device_cookie::renewed(http.headers(), &signed_in.user.email, site));
                     None
                 }
                 Credentials::Tokens { access, refresh } => Some(TokenView::new(&access, &refresh)),

@@ -193,8 +193,7 @@ pub(crate) async fn password(
     if let Err(error) = guard::login(&site, &client, &email).await {
         return limited(error, again);
     }
-    let marks = device_cookie::marks(&http);
-    let outcome = site.auth.log_in(&email, &password, &marks, Mode::Cookie, &client.origin).await;
+    let outcome = site.auth.log_in(&email, &password, &client.marks, Mode::Cookie, &client.origin).await;
     match counted(&site, "password", outcome) {
         Ok(admission) => {
             replaced(&site, former, &admission, &client).await;
@@ -255,8 +254,7 @@ pub(crate) async fn verify_code(
         Ok(_) => match OneTimeCode::parse(form.code.as_deref().unwrap_or_default()) {
             None => Err(ApiError::new(Code::InvalidInput, "Enter the six digits from the mail.")),
             Some(code) => {
-                let marks = device_cookie::marks(&http);
-                let outcome = site.auth.verify_code(id, &code, &marks, Mode::Cookie, &client.origin).await;
+                let outcome = site.auth.verify_code(id, &code, &client.marks, Mode::Cookie, &client.origin).await;
                 counted(&site, "otp", outcome)
             }
         },
@@ -353,7 +351,7 @@ fn admitted(
     let wanted = safe_next(site, signed_in.next.as_deref());
     let mut response = see_other(next.or(wanted.as_ref()).map_or("/account", NextPath::as_str));
     response.add_cookie(&cookies::session(token, site)).map_err(ApiError::internal)?;
-    let device = device_cookie::renewed(http, &signed_in.user.email, site);
+    let device = device_cookie::renewed(http.headers(), &signed_in.user.email, site);
     response.add_cookie(&device).map_err(ApiError::internal)?;
     Ok(response)
 }
