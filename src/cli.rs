@@ -104,7 +104,7 @@ enum Failure {
 /// Runs the command, and says on standard error why it failed.
 pub async fn run(cli: Cli) -> ExitCode {
     let outcome = match &cli.command {
-        None | Some(Command::Serve) => serve::serve(&cli).await,
+        None | Some(Command::Serve) => Box::pin(serve::serve(&cli)).await,
         Some(Command::Worker) => serve::worker(&cli).await,
         Some(Command::Migrate) => migrate(&cli).await,
         Some(Command::Config) => config::print(&cli),

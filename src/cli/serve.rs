@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::{Cli, Failure, operator};
 use crate::app::App;
 use crate::settings::{Delivery, Settings};
@@ -13,7 +15,12 @@ pub(super) async fn serve(cli: &Cli) -> Result<(), Failure> {
     let (first_is_admin, admins) = (settings.auth.first_person_is_admin, settings.auth.admins.len());
     let shows_mail = matches!(settings.mail.delivery, Delivery::DevMailbox);
     let summary = settings.summary();
-    let running = App::start(settings).await?;
+    // From before the first request is taken: none of them is to be broken off.
+    let mut signals = Signals::listen()?;
+    let running = tokio::select! {
+        running = App::start(settings) => running?,
+        () = signals.next() => return Err(Failure::Failed("ended before it was ready".to_owned())),
+    };
     if let Err(error) = running.auth.note_settings(&summary, &operator()).await {
         log::warn!("the settings are not in the audit trail: {error}");
     }
@@ -28,9 +35,9 @@ pub(super) async fn serve(cli: &Cli) -> Result<(), Failure> {
     if shows_mail {
         log::info!("mails are not sent but shown at {url}/dev/mail; set SMTP_URL to send them");
     }
-    wait_for_signal().await?;
+    signals.next().await;
     log::info!("stopping: finishing requests and mails; a second signal ends it at once");
-    stop_or_end(running.stop()).await
+    stop_or_end(running.stop(), signals).await
 }
 
 /// Runs a mail worker until SIGTERM or SIGINT.
@@ -41,40 +48,54 @@ pub(super) async fn worker(cli: &Cli) -> Result<(), Failure> {
     }
     let patience = settings.server.shutdown_timeout;
     let app = App::build(settings).await?;
+    let mut signals = Signals::listen()?;
     let background = app.start_background(true);
     log::info!("sending mails");
-    wait_for_signal().await?;
+    signals.next().await;
     log::info!("stopping: finishing mails; a second signal ends it at once");
-    stop_or_end(background.stop(patience)).await
+    stop_or_end(background.stop(patience), signals).await
 }
 
 /// Waits for `stopping`, but no longer than until the next signal. What is broken off is found by another instance.
-async fn stop_or_end(stopping: impl Future<Output = ()>) -> Result<(), Failure> {
+async fn stop_or_end(stopping: impl Future<Output = ()>, signals: Signals) -> Result<(), Failure> {
     tokio::select! {
         () = stopping => {
             log::info!("stopped");
             Ok(())
         }
-        signal = second_signal() => {
-            signal?;
-            Err(Failure::Failed("ended at once by a second signal".to_owned()))
+        () = second(signals) => Err(Failure::Failed("ended at once by a second signal".to_owned())),
+    }
+}
+
+/// Waits for a signal that comes on purpose: whoever ends a group of processes may well send the first one twice.
+async fn second(mut signals: Signals) {
+    let _ = tokio::time::timeout(Duration::from_secs(1), async {
+        loop {
+            signals.next().await;
+        }
+    })
+    .await;
+    signals.next().await;
+}
+
+/// SIGTERM and SIGINT, which end nothing by themselves from when they are listened for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// A signal that comes on purpose: whoever ends a group of processes may well send the first one twice.
-async fn second_signal() -> Result<(), Failure> {
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    wait_for_signal().await
-}
-
-async fn wait_for_signal() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

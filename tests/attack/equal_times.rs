@@ -10,7 +10,7 @@ use crate::timing::{Comparison, Place, WARM_UP, measure_all};
 const COUNT: usize = 200;
 
 /// How long one endpoint is asked, however slow the machine is.
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(3);
 
 /// How many standard deviations an AUC may be from one half. Where the time tells nothing, one is the root of 1/(6n) for n requests of
 /// either class: 0.029 for 200. Among the 160 pairs that the tests compare, one that is five away comes once in ten thousand
