@@ -5,18 +5,19 @@
 //! thread's runtime goes out as one pipeline, at the end of that turn. Nobody waits for company.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
+use super::link::Link;
 use super::{Cmd, Redis, RedisError, pipe};
 
 /// The most questions of one pipeline.
 const MOST: usize = 256;
 
 thread_local! {
-    /// What is being gathered on this thread, and for which server.
-    static OPEN: RefCell<Option<(Redis, Arc<Batch>)>> = const { RefCell::new(None) };
+    /// What is being gathered on this thread, and for which link, which this does not keep up.
+    static OPEN: RefCell<Option<(Weak<Link>, Arc<Batch>)>> = const { RefCell::new(None) };
 }
 
 /// What is under a key, or is not.
@@ -55,13 +56,13 @@ impl Redis {
         let waiting = Waiting { question, answers };
         OPEN.with_borrow_mut(|open| {
             let late = match open {
-                Some((redis, batch)) if Arc::ptr_eq(&redis.0, &self.0) => batch.join(waiting),
+                Some((link, batch)) if std::ptr::eq(link.as_ptr(), Arc::as_ptr(&self.0)) => batch.join(waiting),
                 _ => Some(waiting),
             };
             if let Some(waiting) = late {
                 let batch = Arc::new(Batch(Mutex::new(Some(vec![waiting]))));
                 tokio::spawn(send(self.clone(), batch.clone()));
-                *open = Some((self.clone(), batch));
+                *open = Some((Arc::downgrade(&self.0), batch));
             }
         });
         // Nobody answers when the runtime ends first.

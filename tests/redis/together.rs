@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use gatepost::redis::{Cmd, cmd};
 
-use super::{SOON, connect_patiently, support};
+use super::support::{self, eventually};
+use super::{SOON, connect_patiently};
 
 fn question<const N: usize>(keys: [&str; N]) -> Arc<[Cmd]> {
     Arc::new(keys.map(|key| cmd("GET").arg(key).take()))
@@ -64,4 +65,18 @@ async fn an_error_is_everybodys_and_an_outage_is_told_as_one() {
     server.kill();
     let error = redis.ask_together(question(["nothing"])).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_asked_keeps_no_connection_up() {
+    let server = support::Redis::start().await;
+    let redis = connect_patiently(&server).await;
+    redis.ask_together(question(["nothing"])).await.unwrap();
+    drop(redis);
+    eventually("the connections to be closed", SOON, async || {
+        let clients: String = server.ask(&["CLIENT", "LIST"]).await;
+        // The one that asks is left.
+        (clients.lines().count() == 1).then_some(())
+    })
+    .await;
 }
