@@ -14,11 +14,11 @@
 //! the bound. What is let through here is a debt ([`Debts`]) that Redis is told when it is back.
 //!
 //! **Memory.** [`Local::sweep`] drops subjects whose bucket is full again. Between sweeps there are at most [`MOST_SUBJECTS`]
-//! a policy; newcomers beyond that share a fixed number of buckets, so that a flood of addresses costs strangers their
-//! ease, never the process its memory, and never opens the gate.
+//! a policy; newcomers beyond that share the buckets of a table of fixed size, so that a flood of addresses costs strangers
+//! their ease, never the process its memory, and never opens the gate. Browsers that a mailbox knows share a table of their
+//! own, which no flood of strangers reaches.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,16 +28,14 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter};
 
-use super::cells::{Ask, Cells};
+use super::cells::{Ask, Cells, Crowd, Place};
 use super::debts::{Debts, Owed};
-use super::policy::PolicyName;
-use super::{Check, Verdict};
+use super::policy::{PolicyName, SubjectKind};
+use super::{Check, Verdict, browsers_of};
 use crate::settings::{Limits, Policy};
 
 /// Subjects that a policy remembers one by one.
 pub(super) const MOST_SUBJECTS: usize = 50_000;
-/// Buckets that all further subjects share.
-const SHARED_BUCKETS: u64 = 1024;
 
 /// The limiters of one process.
 pub(super) struct Local<C: Clock = DefaultClock> {
@@ -57,13 +55,17 @@ struct Bucket<C: Clock> {
     window: Duration,
     /// The time in which one cell comes back.
     refill: Duration,
+    /// Whether it counts by mailbox, and so the browsers that one knows apart.
+    knows_browsers: bool,
+    /// Tells who shares a cell, by a key that nobody outside knows.
+    hasher: RandomState,
 }
 
 impl<C: Clock + Clone> Local<C> {
     /// Limiters for `limits`, telling time by `clock`.
     pub(super) fn new(limits: &Limits, clock: C) -> Self {
         Self {
-            buckets: PolicyName::ALL.map(|name| Bucket::new(limits.of(name), clock.clone())),
+            buckets: PolicyName::ALL.map(|name| Bucket::new(name, limits.of(name), clock.clone())),
             debts: Debts::default(),
             instances: AtomicU32::new(1),
             deciding: Mutex::new(()),
@@ -100,7 +102,7 @@ impl<C: Clock + Clone> Local<C> {
     }
 
     /// Takes note of what Redis has decided about `checks`: no more is left here than there.
-    pub(super) fn follow(&self, checks: &[&Check], verdicts: &[Verdict]) {
+    pub(super) fn follow(&self, checks: &[Check], verdicts: &[Verdict]) {
         let _one_at_a_time = self.one_at_a_time();
         for (check, verdict) in checks.iter().zip(verdicts) {
             self.bucket(check.policy).leave(&check.subject, verdict.remaining);
@@ -124,14 +126,23 @@ impl<C: Clock + Clone> Local<C> {
     }
 
     /// Redis could not be told.
-    pub(super) fn still_owed(&self, checks: &[&Check], owed: &[Owed]) {
+    pub(super) fn still_owed(&self, checks: &[Check], owed: &[Owed]) {
         self.debts.give_back(checks, owed, self.clock.now());
     }
 
-    /// Forgets what is recorded for `check`.
+    /// Forgets what is recorded for `check`, and for the browsers known to it ([`browsers_of`]).
     pub(super) fn forget(&self, check: &Check) {
-        self.bucket(check.policy).cells.remove(&check.subject);
-        self.debts.forget(check);
+        let browsers = browsers_of(check);
+        let is_meant = |subject: &str| {
+            subject == check.subject || browsers.as_ref().is_some_and(|browsers| subject.starts_with(browsers))
+        };
+        let bucket = self.bucket(check.policy);
+        if browsers.is_some() {
+            bucket.cells.remove_all(is_meant);
+        } else {
+            bucket.cells.remove(&check.subject);
+        }
+        self.debts.forget(|owed| owed.policy == check.policy && is_meant(&owed.subject));
     }
 
     /// Drops subjects whose bucket is full again and gives their memory back. For once a minute.
@@ -164,13 +175,15 @@ impl<C: Clock + Clone> Local<C> {
 }
 
 impl<C: Clock> Bucket<C> {
-    fn new(policy: Policy, clock: C) -> Self {
+    fn new(name: PolicyName, policy: Policy, clock: C) -> Self {
         let limit = NonZeroU32::new(policy.limit).unwrap_or(NonZeroU32::MIN);
         let refill = (policy.window / limit.get()).max(Duration::from_nanos(1));
         let quota = Quota::with_period(refill).unwrap_or(Quota::per_second(limit)).allow_burst(limit);
         let cells = Cells::default();
         let limiter = RateLimiter::<_, _, _, StateInformationMiddleware>::new(quota, cells.clone(), clock);
-        Self { limiter, cells, limit, window: policy.window, refill }
+        let knows_browsers = matches!(name.subject(), SubjectKind::Mailbox | SubjectKind::AbuseKey);
+        let hasher = RandomState::new();
+        Self { limiter, cells, limit, window: policy.window, refill, knows_browsers, hasher }
     }
 
     /// Cells that a request takes: one for each instance, but no more than a full bucket holds.
@@ -189,7 +202,7 @@ impl<C: Clock> Bucket<C> {
         if left >= self.limit.get() || !self.has_room_for(subject) {
             return;
         }
-        let ask = Ask::look(subject.to_owned());
+        let ask = Ask::look(Place::Own(subject.to_owned()));
         // Looking takes one off what it says.
         let free = self.limiter.check_key(&ask).map_or(0, |state| state.remaining_burst_capacity() + 1);
         if let Some(more) = free.checked_sub(left).and_then(NonZeroU32::new) {
@@ -201,12 +214,10 @@ impl<C: Clock> Bucket<C> {
     /// The subject's own cell, or a shared one when there are too many.
     fn place(&self, subject: &str) -> Ask {
         if self.has_room_for(subject) {
-            return Ask::look(subject.to_owned());
+            return Ask::look(Place::Own(subject.to_owned()));
         }
-        let mut hasher = DefaultHasher::new();
-        subject.hash(&mut hasher);
-        // The space is in no subject, so this is nobody's own cell.
-        Ask::look(format!("shared {}", hasher.finish() % SHARED_BUCKETS))
+        let crowd = if self.knows_browsers && subject.contains(':') { Crowd::Known } else { Crowd::Strangers };
+        Ask::look(Place::Shared(crowd, self.hasher.hash_one(subject)))
     }
 
     /// What [`ask`](Self::ask) would say, without taking anything.

@@ -25,6 +25,7 @@ mod policy;
 mod shared;
 mod shield;
 pub mod subject;
+mod table;
 mod upkeep;
 
 use std::net::IpAddr;
@@ -73,6 +74,13 @@ pub struct Window {
     pub reset: Duration,
     /// The time over which requests are counted.
     pub window: Duration,
+}
+
+/// How the subjects begin under which the browsers that a mailbox knows are counted apart; `None` where `check` is about
+/// something else.
+fn browsers_of(check: &Check) -> Option<String> {
+    let is_mailbox = matches!(check.policy.subject(), SubjectKind::Mailbox | SubjectKind::AbuseKey);
+    (is_mailbox && !check.subject.contains(':')).then(|| format!("{}:", check.subject))
 }
 
 /// What the limiter says.
@@ -175,25 +183,7 @@ impl Limiter {
 
     async fn decide_shared(&self, redis: &Redis, checks: &[&Check]) -> Option<Vec<Verdict>> {
         // Debts wait for a Redis that can be told.
-        if !redis.available() {
-            return None;
-        }
-        let local = &self.0.local;
-        let owed = local.owed(checks);
-        match shared::decide(redis, &self.0.limits, checks, &owed).await {
-            Ok(verdicts) => {
-                local.follow(checks, &verdicts);
-                Some(verdicts)
-            }
-            Err(error) => {
-                local.still_owed(checks, &owed);
-                // Outages are logged once, where the breaker opens.
-                if !error.is_outage() {
-                    log::error!("the limiter decides in process: {error}");
-                }
-                None
-            }
-        }
+        if redis.available() { shared::decide(&self.0, redis, checks).await } else { None }
     }
 
     /// Decides while Redis is away.
@@ -224,7 +214,7 @@ impl Limiter {
     /// Where the subject of `check` stands, by Redis where it answers, else by this process. Records nothing.
     pub async fn standing(&self, check: &Check) -> Standing {
         let by_redis = match &self.0.redis {
-            Some(redis) => shared::look(redis, &self.0.limits, check).await.ok().flatten(),
+            Some(redis) => shared::look(redis, &self.0.limits, check).await,
             None => None,
         };
         let verdict = by_redis.unwrap_or_else(|| self.0.local.look(check));
@@ -232,8 +222,8 @@ impl Limiter {
         Standing { window, retry_after, told_by_redis: by_redis.is_some() }
     }
 
-    /// Forgets what is recorded for `check`: in Redis, here, and on every other instance that listens. An error means that
-    /// Redis is away: then only this instance has forgotten.
+    /// Forgets what is recorded for `check`, a mailbox's with that of the browsers known to it: in Redis, here, and on every
+    /// other instance that listens. An error means that Redis is away: then only this instance has forgotten.
     pub async fn reset(&self, check: &Check) -> Result<(), RedisError> {
         let outcome = match &self.0.redis {
             Some(redis) => match shared::forget(redis, check).await {

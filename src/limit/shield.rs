@@ -3,9 +3,8 @@
 //!
 //! It is there to make a flood cheap, not to be exact: far above what the policies allow, by instance, and forgotten with
 //! the process. governor's GCRA over a table of a fixed size; an address has the cell that a hash with a key of this
-//! process's own says. So nothing is allocated, locked or swept, whatever comes. Addresses that share a cell share its
-//! budget: to empty an innocent's cell somebody has to flood from an address that falls into it, which is one in
-//! [`CELLS`] for each address that floods, and nobody outside can tell which.
+//! process's own says. To empty an innocent's cell somebody has to flood from an address that falls into it, which is one in
+//! [`CELLS`](super::table::CELLS) for each address that floods, and nobody outside can tell which.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -15,15 +14,11 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use super::subject;
+use super::table::Table;
 use crate::settings::Limits;
-
-/// Cells in the table: 2 MiB.
-const CELLS: usize = 1 << 18;
 
 /// The shield of one process.
 pub(super) struct Shield<C: Clock = DefaultClock> {
@@ -54,27 +49,6 @@ impl<C: Clock + Clone> Shield<C> {
     /// Requests refused since the start.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
-    }
-}
-
-/// The cells.
-struct Table(Box<[InMemoryState]>);
-
-impl Table {
-    fn new() -> Self {
-        Self(std::iter::repeat_with(InMemoryState::default).take(CELLS).collect())
-    }
-}
-
-impl StateStore for Table {
-    type Key = u64;
-
-    fn measure_and_replace<T, F, E>(&self, hash: &u64, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let place = usize::try_from(hash % self.0.len() as u64).unwrap_or(0);
-        self.0[place].measure_and_replace(&NotKeyed::NonKey, decide)
     }
 }
 

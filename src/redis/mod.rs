@@ -45,6 +45,7 @@ pub use generation::Checkout;
 pub use health::{Examination, PoolState, ServerInfo};
 use link::Link;
 pub use script::Script;
+pub use together::{Gathering, answer};
 
 use crate::settings;
 

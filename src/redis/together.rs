@@ -2,9 +2,10 @@
 //!
 //! A command on its own costs its caller a message to the task of the connection, a way back for the answer and a timer.
 //! Where many requests of one thread ask at the same moment, they can share all that: what comes up in one turn of the
-//! thread's runtime goes out as one pipeline, at the end of that turn. Nobody waits for company.
+//! thread's runtime goes out as one, at the end of that turn. Nobody waits for company.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::oneshot;
@@ -12,38 +13,109 @@ use tokio::sync::oneshot;
 use super::link::Link;
 use super::{Cmd, Redis, RedisError, pipe};
 
-/// The most questions of one pipeline.
+/// The most questions that go out together.
 const MOST: usize = 256;
 
 thread_local! {
-    /// What is being gathered on this thread, and for which link, which this does not keep up.
-    static OPEN: RefCell<Option<(Weak<Link>, Arc<Batch>)>> = const { RefCell::new(None) };
+    /// Questions for strings, and for which link, which this does not keep up.
+    static STRINGS: Gathering<Link, Arc<[Cmd]>, Strings> = const { Gathering::new() };
 }
 
 /// What is under a key, or is not.
-type Answers = Vec<Option<Vec<u8>>>;
+type Strings = Vec<Option<Vec<u8>>>;
+/// How a batch ended for one of its questions.
+type Outcome<A> = Result<A, Arc<RedisError>>;
+
+/// What is being gathered on one thread: questions `Q` of one `T`, which have answers `A`. For a `thread_local!`.
+pub struct Gathering<T, Q, A>(RefCell<Option<Open<T, Q, A>>>);
+
+/// Whose questions, and the questions, which end with the task that is to send them.
+type Open<T, Q, A> = (Weak<T>, Weak<Batch<Q, A>>);
+
+/// A question, and where its answer goes.
+type Waiting<Q, A> = (Q, oneshot::Sender<Outcome<A>>);
 
 /// What is gathered; `None` when it has been sent.
-struct Batch(Mutex<Option<Vec<Waiting>>>);
+struct Batch<Q, A>(Mutex<Option<Vec<Waiting<Q, A>>>>);
 
-struct Waiting {
-    question: Arc<[Cmd]>,
-    answers: oneshot::Sender<Result<Answers, Arc<RedisError>>>,
-}
-
-impl Batch {
+impl<Q, A> Batch<Q, A> {
     /// Adds a question; gives it back if it is too late for that.
-    fn join(&self, waiting: Waiting) -> Option<Waiting> {
+    fn join(&self, waiting: Waiting<Q, A>, most: usize) -> Option<Waiting<Q, A>> {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match gathered.as_mut().filter(|gathered| gathered.len() < MOST) {
+        match gathered.as_mut().filter(|gathered| gathered.len() < most) {
             Some(gathered) => gathered.push(waiting),
             None => return Some(waiting),
         }
         None
     }
 
-    fn take(&self) -> Vec<Waiting> {
+    fn take(&self) -> Vec<Waiting<Q, A>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+}
+
+impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// Adds a question of `owner` to what is gathered, at most `most` in all, and gives what to hand to [`answer`]. The first
+    /// question has them all sent by `send`, with one answer for each, in a task of the current runtime: who leaves takes
+    /// nothing from the others.
+    pub fn add<F>(
+        &self,
+        owner: &Arc<T>,
+        question: Q,
+        most: usize,
+        send: impl FnOnce(Vec<Q>) -> F + Send + 'static,
+    ) -> oneshot::Receiver<Outcome<A>>
+    where
+        F: Future<Output = Result<Vec<A>, RedisError>> + Send + 'static,
+    {
+        let (to, answer) = oneshot::channel();
+        let mut open = self.0.borrow_mut();
+        let late = match open.as_ref() {
+            Some((whose, batch)) if std::ptr::eq(whose.as_ptr(), Arc::as_ptr(owner)) => match batch.upgrade() {
+                Some(batch) => batch.join((question, to), most),
+                None => Some((question, to)),
+            },
+            _ => Some((question, to)),
+        };
+        if let Some(first) = late {
+            let batch = Arc::new(Batch(Mutex::new(Some(vec![first]))));
+            *open = Some((Arc::downgrade(owner), Arc::downgrade(&batch)));
+            tokio::spawn(carry(batch, send));
+        }
+        answer
+    }
+}
+
+/// Waits for the answer to a question that was [added](Gathering::add).
+pub async fn answer<A>(waited_for: oneshot::Receiver<Outcome<A>>) -> Outcome<A> {
+    // Nobody answers when the runtime ends first.
+    waited_for.await.unwrap_or_else(|_| Err(Arc::new(RedisError::Unavailable)))
+}
+
+/// Sends what has been gathered until now, and hands out the answers.
+async fn carry<Q, A, F>(batch: Arc<Batch<Q, A>>, send: impl FnOnce(Vec<Q>) -> F)
+where
+    F: Future<Output = Result<Vec<A>, RedisError>>,
+{
+    let (questions, waiting): (Vec<Q>, Vec<_>) = batch.take().into_iter().unzip();
+    // Who has gone needs no answer.
+    match send(questions).await {
+        Ok(answers) => {
+            for (to, answer) in waiting.into_iter().zip(answers) {
+                let _ = to.send(Ok(answer));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for to in waiting {
+                let _ = to.send(Err(error.clone()));
+            }
+        }
     }
 }
 
@@ -51,45 +123,18 @@ impl Redis {
     /// Asks for strings, with one command for each, in one round trip that it shares with what else is asked in this way on
     /// this thread at this moment. Fails as [`Self::run`] does, and where the answer to any of the commands that were
     /// sent together is an error or no string.
-    pub async fn ask_together(&self, question: Arc<[Cmd]>) -> Result<Answers, Arc<RedisError>> {
-        let (answers, answer) = oneshot::channel();
-        let waiting = Waiting { question, answers };
-        OPEN.with_borrow_mut(|open| {
-            let late = match open {
-                Some((link, batch)) if std::ptr::eq(link.as_ptr(), Arc::as_ptr(&self.0)) => batch.join(waiting),
-                _ => Some(waiting),
-            };
-            if let Some(waiting) = late {
-                let batch = Arc::new(Batch(Mutex::new(Some(vec![waiting]))));
-                tokio::spawn(send(self.clone(), batch.clone()));
-                *open = Some((Arc::downgrade(&self.0), batch));
-            }
-        });
-        // Nobody answers when the runtime ends first.
-        answer.await.unwrap_or_else(|_| Err(Arc::new(RedisError::Unavailable)))
+    pub async fn ask_together(&self, question: Arc<[Cmd]>) -> Result<Strings, Arc<RedisError>> {
+        let redis = self.clone();
+        let send = move |questions| async move { strings(&redis, questions).await };
+        answer(STRINGS.with(|gathering| gathering.add(&self.0, question, MOST, send))).await
     }
 }
 
-/// Sends what has been gathered until now, and hands out the answers.
-async fn send(redis: Redis, batch: Arc<Batch>) {
-    let waiting = batch.take();
+async fn strings(redis: &Redis, questions: Vec<Arc<[Cmd]>>) -> Result<Vec<Strings>, RedisError> {
     let mut commands = pipe();
-    for command in waiting.iter().flat_map(|one| one.question.iter()) {
+    for command in questions.iter().flat_map(|question| question.iter()) {
         commands.add_command(command.clone());
     }
-    match redis.pipeline::<Answers>(commands).await {
-        Ok(answers) => {
-            let mut answers = answers.into_iter();
-            for Waiting { question, answers: to } in waiting {
-                // Who has gone needs none.
-                let _ = to.send(Ok(answers.by_ref().take(question.len()).collect()));
-            }
-        }
-        Err(error) => {
-            let error = Arc::new(error);
-            for one in waiting {
-                let _ = one.answers.send(Err(error.clone()));
-            }
-        }
-    }
+    let mut answers = redis.pipeline::<Strings>(commands).await?.into_iter();
+    Ok(questions.iter().map(|question| answers.by_ref().take(question.len()).collect()).collect())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use gatepost::limit::{Check, Decision, Limiter, PolicyCounts, PolicyName, headers};
 use gatepost::redis::keys;
-use gatepost::settings::Limits;
+use gatepost::settings::{Limits, Policy};
 
 use super::support::{self, eventually};
 use super::{SOON, api, connect_patiently, limits, passes};
@@ -36,6 +36,47 @@ async fn exactly_the_limit_passes_however_many_ask_at_once_and_wherever() {
     assert_eq!(counters.iter().map(|counters| counters.decided_by_redis).sum::<u64>(), 200);
     assert_eq!(counters.iter().map(|counters| counters.allowed).sum::<u64>(), 7);
     assert_eq!(counters.iter().map(|counters| counters.denied).sum::<u64>(), 193);
+}
+
+/// How often a script was called.
+async fn calls(server: &support::Redis) -> u64 {
+    let stats: String = server.ask(&["INFO", "commandstats"]).await;
+    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_a_thread_asks_at_the_same_moment_is_one_call_and_decided_one_by_one() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(7, LONG)).await;
+    assert!(passes(&limiter, "the script is known").await);
+    let before = calls(&server).await;
+    let both = |number: u32| [api("a"), api(&format!("b{}", number % 3))];
+    let outcomes = join_all((0..60).map(|number| {
+        let limiter = limiter.clone();
+        async move { limiter.check(&both(number)).await.is_allowed() }
+    }))
+    .await;
+    assert_eq!(outcomes, (0..60).map(|number| number < 7).collect::<Vec<_>>(), "the first seven, in their order");
+    assert_eq!(calls(&server).await - before, 1);
+    // What was denied for one subject is recorded for none.
+    for (subject, count) in [("a", 7), ("b0", 3), ("b1", 2), ("b2", 2)] {
+        assert_eq!(recorded(&server, PolicyName::ApiAddress, subject).await, count, "{subject}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_decision_is_counted_all_the_same() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(7, LONG)).await;
+    let checks = [api("a")];
+    let mut leaves = Box::pin(limiter.check(&checks));
+    assert!(futures_util::poll!(leaves.as_mut()).is_pending());
+    drop(leaves);
+    eventually("the request to be recorded", SOON, async || {
+        (recorded(&server, PolicyName::ApiAddress, "a").await == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -192,6 +233,31 @@ async fn a_log_of_a_wrong_type_is_decided_in_process_and_opens_nothing() {
     assert_eq!((passed, limiter.counters().decided_locally), (2, 10));
     assert!(passes(&limiter, "b").await);
     assert_eq!(limiter.counters().decided_by_redis, 1);
+    // Nor is it the business of others who ask at the same moment.
+    let both = join_all(["a", "c", "a", "d"].map(|subject| {
+        let limiter = limiter.clone();
+        async move { passes(&limiter, subject).await }
+    }));
+    assert_eq!(both.await, [false, true, false, true]);
+    assert_eq!((limiter.counters().decided_locally, limiter.counters().decided_by_redis), (12, 3));
+}
+
+#[tokio::test]
+async fn a_mailbox_is_reset_with_the_browsers_that_it_knows() {
+    let server = support::Redis::start().await;
+    let limits = limits(1, LONG).with(PolicyName::LoginEmail, Policy { limit: 1, window: LONG });
+    let (limiter, other) = (limiter(&server, limits.clone()).await, limiter(&server, limits).await);
+    let check = |subject: &str| [Check::new(PolicyName::LoginEmail, subject)];
+    let allowed = async |subject: &str| limiter.check(&check(subject)).await.is_allowed();
+    let subjects = ["mailbox", "mailbox:1", "mailbox:2", "mailbox2", "mailbox2:1"];
+    for subject in subjects {
+        assert!(allowed(subject).await && !allowed(subject).await, "{subject}");
+    }
+    other.reset(&check("mailbox")[0]).await.unwrap();
+    for subject in subjects {
+        let standing = other.standing(&check(subject)[0]).await;
+        assert_eq!(standing.retry_after.is_zero(), !subject.starts_with("mailbox2"), "{subject}");
+    }
 }
 
 #[tokio::test]

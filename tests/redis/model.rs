@@ -26,8 +26,8 @@ struct Policy {
 struct Step {
     /// Microseconds since the last one.
     gap: u64,
-    /// Which keys are asked about: a bit each.
-    keys: usize,
+    /// Which keys are asked about, for each request: a bit each.
+    requests: Vec<usize>,
     /// Whether it only looks.
     looks: bool,
     /// Whether half of each limit is in force.
@@ -77,17 +77,20 @@ async fn call(
     conn: &mut MultiplexedConnection,
     script: &str,
     now: u64,
-    asked: &[Asked],
+    requests: &[Vec<Asked>],
     records: bool,
 ) -> Vec<(u64, u64, u64)> {
     let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(asked.len());
-    for asked in asked {
+    command.arg(script).arg(requests.iter().map(Vec::len).sum::<usize>());
+    for asked in requests.iter().flatten() {
         command.arg(KEYS[asked.key]);
     }
     command.arg(u8::from(records));
-    for Asked { policy, owed, .. } in asked {
-        command.arg(policy.limit).arg(policy.window).arg(owed.0).arg(owed.1);
+    for request in requests {
+        command.arg(request.len());
+        for Asked { policy, owed, .. } in request {
+            command.arg(policy.limit).arg(policy.window).arg(owed.0).arg(owed.1);
+        }
     }
     command.arg(now / 1_000_000).arg(now % 1_000_000).query_async(conn).await.unwrap()
 }
@@ -99,8 +102,9 @@ fn a_policy() -> impl Strategy<Value = Policy> {
 fn a_step() -> impl Strategy<Value = Step> {
     let gap = prop_oneof![Just(0_u64), 1_u64..1_000, 1_u64..3_000_000];
     let owed = prop_oneof![4 => Just((0_u64, 0_u64)), 1 => (1_u64..15, 0_u64..6_000_000)];
-    (gap, 1_usize..8, prop::bool::weighted(0.2), prop::bool::weighted(0.1), owed)
-        .prop_map(|(gap, keys, looks, lowered, owed)| Step { gap, keys, looks, lowered, owed })
+    let requests = prop::collection::vec(1_usize..8, 1..4);
+    (gap, requests, prop::bool::weighted(0.2), prop::bool::weighted(0.1), owed)
+        .prop_map(|(gap, requests, looks, lowered, owed)| Step { gap, requests, looks, lowered, owed })
 }
 
 /// Fails unless no window of time saw more than the limit.
@@ -116,22 +120,24 @@ async fn play(conn: &mut MultiplexedConnection, script: &str, policies: [Policy;
     let (mut model, mut now, mut allowed) = (Model::default(), BEGIN, [const { Vec::new() }; 3]);
     for step in steps {
         now += step.gap;
-        let asked: Vec<_> = (0..KEYS.len())
-            .filter(|key| step.keys & (1 << key) != 0)
-            .map(|key| {
-                let Policy { limit, window } = policies[key];
-                let limit = if step.lowered { limit.div_ceil(2) } else { limit };
-                Asked { key, policy: Policy { limit, window }, owed: step.owed }
-            })
-            .collect();
-        let answer = call(conn, script, now, &asked, !step.looks).await;
-        assert_eq!(answer, model.decide(now, &asked, !step.looks), "{step:?} at {}", now - BEGIN);
-        if !step.looks && answer.iter().all(|(_, wait, _)| *wait == 0) {
-            for asked in &asked {
-                allowed[asked.key].push(now);
+        let asked = |key: usize| {
+            let Policy { limit, window } = policies[key];
+            let limit = if step.lowered { limit.div_ceil(2) } else { limit };
+            Asked { key, policy: Policy { limit, window }, owed: step.owed }
+        };
+        let of_request = |keys: &usize| (0..KEYS.len()).filter(|key| keys & (1 << key) != 0).map(asked).collect();
+        let requests: Vec<Vec<Asked>> = step.requests.iter().map(of_request).collect();
+        let mut answer = call(conn, script, now, &requests, !step.looks).await.into_iter();
+        for asked in &requests {
+            let answer: Vec<_> = answer.by_ref().take(asked.len()).collect();
+            assert_eq!(answer, model.decide(now, asked, !step.looks), "{step:?} at {}", now - BEGIN);
+            if !step.looks && answer.iter().all(|(_, wait, _)| *wait == 0) {
+                for asked in asked {
+                    allowed[asked.key].push(now);
+                }
             }
         }
-        for asked in &asked {
+        for asked in requests.iter().flatten() {
             let log: Vec<u64> =
                 redis::cmd("LRANGE").arg(KEYS[asked.key]).arg(0).arg(-1).query_async(conn).await.unwrap();
             assert_eq!(log, model.0[asked.key]);
@@ -167,16 +173,16 @@ fn a_long_log_is_cleared_wherever_it_ends() {
         let server = support::Redis::start().await;
         let mut conn = server.connection().await;
         let policy = Policy { limit: 100, window: 1_000 };
-        let asked = [Asked { key: 0, policy, owed: (0, 0) }];
+        let asked = [vec![Asked { key: 0, policy, owed: (0, 0) }]];
         for past in 0..=100 {
             redis::cmd("DEL").arg(KEYS[0]).exec_async(&mut conn).await.unwrap();
             let mut model = Model::default();
             for number in 0..100 {
                 let now = BEGIN + number;
-                assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked, true));
+                assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked[0], true));
             }
             let now = BEGIN + 999 + past;
-            assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked, true), "{past}");
+            assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked[0], true), "{past}");
         }
     });
 }

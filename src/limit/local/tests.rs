@@ -2,6 +2,7 @@ use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::limit::table::CELLS;
 
 fn limits(limit: u32, window: Duration) -> Limits {
     let policy = Policy { limit, window };
@@ -111,10 +112,41 @@ fn a_flood_of_subjects_shares_buckets_and_never_opens_the_gate() {
     for number in 0..MOST_SUBJECTS {
         assert!(passes(&local, &number.to_string()));
     }
-    let newcomers = (0..20_000).filter(|number| passes(&local, &format!("new {number}"))).count();
-    assert!(newcomers <= 1024, "{newcomers}");
-    assert!(local.subjects() <= MOST_SUBJECTS + 1024);
+    let newcomers = (0..3 * CELLS).filter(|number| passes(&local, &format!("new {number}"))).count();
+    assert!(newcomers <= CELLS, "{newcomers}");
+    assert_eq!(local.subjects(), MOST_SUBJECTS);
     assert!(!passes(&local, "0"), "who was there before is still limited");
+}
+
+#[test]
+fn no_flood_of_strangers_uses_up_what_known_browsers_have() {
+    let (local, _) = local(1, Duration::from_mins(1));
+    let passes = |subject: String| local.decide(&[&Check::new(PolicyName::LoginEmail, subject)])[0].allows();
+    for number in 0..MOST_SUBJECTS + 2 * CELLS {
+        passes(number.to_string());
+    }
+    let strangers = (0..100).filter(|number| passes(format!("new {number}"))).count();
+    assert!(strangers < 50, "{strangers}");
+    let known = (0..100).filter(|number| passes(format!("mailbox:{number}"))).count();
+    assert!(known >= 98, "two of a hundred may share a cell: {known}");
+    assert!(!passes("mailbox:0".to_owned()), "each has its own limit");
+}
+
+#[test]
+fn a_mailbox_is_forgotten_with_the_browsers_that_it_knows() {
+    let (local, _) = local(1, Duration::from_mins(1));
+    let check = |subject: &str| Check::new(PolicyName::LoginEmail, subject);
+    let asked = ["mailbox", "mailbox:1", "mailbox:2", "mailbox2", "mailbox2:1"].map(check);
+    for asked in &asked {
+        assert!(local.decide(&[asked])[0].allows());
+        local.owe(&[asked]);
+    }
+    local.forget(&check("mailbox"));
+    let forgotten = asked.each_ref().map(|asked| local.look(asked).allows());
+    assert_eq!(forgotten, [true, true, true, false, false]);
+    let asked: Vec<&Check> = asked.iter().collect();
+    let owed: Vec<u32> = local.owed(&asked).iter().map(|owed| owed.count).collect();
+    assert_eq!(owed, [0, 0, 0, 1, 1]);
 }
 
 proptest! {
@@ -206,12 +238,12 @@ proptest! {
             let asked: Vec<_> =
                 policies.iter().map(|&(policy, limit)| (policy, subject, limit, (window / limit).as_nanos())).collect();
             let checks: Vec<_> = asked.iter().map(|(policy, ..)| Check::new(*policy, subject.to_string())).collect();
-            let checks: Vec<&Check> = checks.iter().collect();
             if left < 20 {
                 let told = Verdict { remaining: left, wait: Duration::ZERO, reset: Duration::ZERO };
                 local.follow(&checks[..1], &[told]);
                 model.follow(now.as_nanos(), asked[0], left);
             }
+            let checks: Vec<&Check> = checks.iter().collect();
             let passes = local.decide(&checks).iter().all(Verdict::allows);
             prop_assert_eq!(passes, model.decide(now.as_nanos(), &asked, instances), "at {:?}", now);
         }
@@ -222,11 +254,11 @@ proptest! {
 fn what_redis_says_is_left_is_left_here() {
     let (local, _) = local(10, Duration::from_mins(5));
     let told = |remaining| Verdict { remaining, wait: Duration::ZERO, reset: Duration::ZERO };
-    local.follow(&[&check("a")], &[told(3)]);
+    local.follow(&[check("a")], &[told(3)]);
     assert_eq!(local.look(&check("a")).remaining, 3);
-    local.follow(&[&check("a")], &[told(7)]);
+    local.follow(&[check("a")], &[told(7)]);
     assert_eq!(local.look(&check("a")).remaining, 3, "what was taken here is not given back");
     assert_eq!((0..20).filter(|_| passes(&local, "a")).count(), 3);
-    local.follow(&[&check("b")], &[told(10)]);
+    local.follow(&[check("b")], &[told(10)]);
     assert_eq!(local.subjects(), 1, "who has used nothing takes no memory");
 }

@@ -1,37 +1,47 @@
--- Sliding-window log: decides several limits at once, on the server's clock, exactly.
+-- Sliding-window log: decides the requests of a batch one after another, each under several limits at once, on the server's
+-- clock, exactly.
 --
--- A request is allowed if under every key fewer than `limit` requests were allowed in the last `window`. Then it is
--- recorded under all keys; a denied request is recorded under none.
+-- A request is allowed if under every key of it fewer than `limit` requests were allowed in the last `window`. Then it is
+-- recorded under all of them; a denied request is recorded under none.
 --
--- KEYS[i]        a list: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than
---                its limit; expires when its newest entry leaves the window.
--- ARGV[1]        1 to decide and record, 0 only to look
--- ARGV[4i - 2]   the limit of KEYS[i], in requests
--- ARGV[4i - 1]   the window of KEYS[i], in microseconds
--- ARGV[4i]       requests under KEYS[i] that an instance has allowed by itself and that are not recorded yet
--- ARGV[4i + 1]   how long ago the last of those was, in microseconds
+-- KEYS      a list each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than
+--           its limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
+-- ARGV[1]   1 to decide and record, 0 only to look
+-- ARGV      then for each request the number of its keys, and for each of these
+--             its limit, in requests
+--             its window, in microseconds
+--             requests under it that an instance has allowed by itself and that are not recorded yet
+--             how long ago the last of those was, in microseconds
 --
 -- Returns three integers for each key, one after another:
 --   requests left, this one subtracted if it was recorded
 --   microseconds until this key allows a request; 0 if it allows this one
 --   microseconds until the oldest entry leaves the window, which gives one request back; 0 if there is none
+-- and -1 three times for each key of a request that could not be decided: one of its keys is not such a list, or Redis has
+-- no memory left.
 
+local call, number = redis.call, tonumber
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local now = clock[1] * 1000000 + clock[2]
 
 -- The entries of `key`, which has `count`, that are no later than `horizon`: looked for in doubling steps, then by halves,
 -- so that a long log is cleared in a few looks.
 local function gone(key, count, horizon)
   local known, beyond = 1, 2
-  while beyond <= count and tonumber(redis.call('LINDEX', key, beyond - 1)) <= horizon do
+  while beyond <= count and number(call('LINDEX', key, beyond - 1)) <= horizon do
     known, beyond = beyond, beyond * 2
   end
   beyond = math.min(beyond, count + 1)
   while beyond - known > 1 do
     local middle = math.floor((known + beyond) / 2)
-    if tonumber(redis.call('LINDEX', key, middle - 1)) <= horizon then known = middle else beyond = middle end
+    if number(call('LINDEX', key, middle - 1)) <= horizon then known = middle else beyond = middle end
   end
   return known
+end
+
+-- Rounded up: a list that goes before its newest entry is due would let a request too many pass.
+local function expire(key, newest, window)
+  call('PEXPIREAT', key, math.ceil((newest + window) / 1000))
 end
 
 -- Records `owed` requests of `age` under `key`; gives the number of entries afterwards and the oldest. They count from
@@ -40,52 +50,66 @@ local function settle(key, count, oldest, limit, window, owed, age)
   local at = now - age
   local times = math.min(owed, limit - count)
   if times <= 0 or age >= window then return count, oldest end
-  if count > 0 then at = math.max(at, tonumber(redis.call('LINDEX', key, -1))) end
-  local entry = string.format('%.0f', at)
-  for _ = 1, times do redis.call('RPUSH', key, entry) end
-  redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil((at + window) / 1000)))
+  if count > 0 then at = math.max(at, number(call('LINDEX', key, -1))) end
+  for _ = 1, times do call('RPUSH', key, at) end
+  expire(key, at, window)
   return count + times, oldest or at
 end
 
-local counts, waits, oldests = {}, {}, {}
-local allowed = true
-for i, key in ipairs(KEYS) do
-  local limit, window = tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i - 1])
-  local owed = tonumber(ARGV[4 * i])
-  local count, oldest = redis.call('LLEN', key), nil
+-- The entries of `key` in the window and the oldest of them, with what is owed.
+local function log(key, limit, window, owed, age)
+  local count, oldest = call('LLEN', key), nil
   if count > 0 then
-    oldest = tonumber(redis.call('LINDEX', key, 0))
+    oldest = number(call('LINDEX', key, 0))
     if oldest <= now - window then
       local past = gone(key, count, now - window)
-      redis.call('LTRIM', key, past, -1)
+      call('LTRIM', key, past, -1)
       count = count - past
-      oldest = count > 0 and tonumber(redis.call('LINDEX', key, 0)) or nil
+      oldest = count > 0 and number(call('LINDEX', key, 0)) or nil
     end
   end
-  if owed > 0 then
-    count, oldest = settle(key, count, oldest, limit, window, owed, tonumber(ARGV[4 * i + 1]))
+  if owed > 0 then return settle(key, count, oldest, limit, window, owed, age) end
+  return count, oldest
+end
+
+local records = ARGV[1] == '1'
+local answer = {}
+
+-- Decides the request of KEYS[first] to KEYS[last], whose arguments begin at `argument`, and puts that into the answer.
+local function decide(first, last, argument)
+  local counts, oldests, limits, windows = {}, {}, {}, {}
+  local allowed = true
+  for i = first, last do
+    local limit, window = number(ARGV[argument]), number(ARGV[argument + 1])
+    local count, oldest = log(KEYS[i], limit, window, number(ARGV[argument + 2]), number(ARGV[argument + 3]))
+    argument = argument + 4
+    counts[i], oldests[i], limits[i], windows[i] = count, oldest, limit, window
+    if count >= limit then allowed = false end
   end
-  counts[i], waits[i], oldests[i] = count, 0, oldest
-  if count >= limit then
-    allowed = false
-    -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
-    waits[i] = tonumber(redis.call('LINDEX', key, count - limit)) + window - now
+  local recorded = allowed and records
+  for i = first, last do
+    local key, count, limit, window, wait = KEYS[i], counts[i], limits[i], windows[i], 0
+    if recorded then
+      call('RPUSH', key, now)
+      expire(key, now, window)
+      count = count + 1
+    elseif count >= limit then
+      -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
+      wait = number(call('LINDEX', key, count - limit)) + window - now
+    end
+    local oldest = oldests[i] or (recorded and now)
+    answer[3 * i - 2], answer[3 * i - 1] = math.max(limit - count, 0), wait
+    answer[3 * i] = oldest and oldest + window - now or 0
   end
 end
 
-local answer = {}
-local records = allowed and ARGV[1] == '1'
-local time = string.format('%.0f', now)
-for i, key in ipairs(KEYS) do
-  local limit, window = tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i - 1])
-  if records then
-    redis.call('RPUSH', key, time)
-    -- Rounded up: a list that goes before its newest entry is due would let a request too many pass.
-    redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil((now + window) / 1000)))
-    counts[i], oldests[i] = counts[i] + 1, oldests[i] or now
+local first, argument = 1, 2
+while first <= #KEYS do
+  local last = first + number(ARGV[argument]) - 1
+  -- What is wrong with the keys of one request is none of the others' business.
+  if not pcall(decide, first, last, argument + 1) then
+    for place = 3 * first - 2, 3 * last do answer[place] = -1 end
   end
-  answer[#answer + 1] = math.max(limit - counts[i], 0)
-  answer[#answer + 1] = waits[i]
-  answer[#answer + 1] = oldests[i] and oldests[i] + window - now or 0
+  first, argument = last + 1, argument + 1 + 4 * (last - first + 1)
 end
 return answer
