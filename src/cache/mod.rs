@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `user:id:{id}` | string: JSON of schema, version and user | 300 s | 1 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string: the id | 1800 s | 1 s, also that there is none |
-//! | `session:{sha256 of the token}` | hash: schema, version, session | 300 s, never past its expiry | 1 s, also that there is none |
+//! | `session:{sha256 of the token}` | hash: schema, version, stamp, session | 300 s, never past its expiry | 1 s, also that there is none |
 //! | `session:id:{id}` | the same | the same | the same |
 //! | `{resource}:{operation}:{parameters}:{viewer}` | string: a ready answer | as its use says | the same time |
 //!

@@ -29,7 +29,7 @@ use crate::store::{Session, StoreError, User};
 /// The most credentials of which it is known whose they are: some six megabytes.
 pub(super) const OWNERS: usize = 100_000;
 /// No count of invalidations: what carries it has not been found good yet.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// A session and its user.
 #[derive(Debug)]

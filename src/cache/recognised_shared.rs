@@ -1,34 +1,38 @@
 //! The fast path of an instance that keeps no entries in memory: who is behind a credential, in one question to Redis.
 //!
-//! Session and user are asked for together, and together with what other requests of the thread ask for. What comes back is laid beside what came back for this credential before
-//! ([`Reading`]): where not a byte has changed, neither has what was read of it then, nor what was made of that. Redis
-//! is asked at every request and believed only as every other read of it is; all that is saved is to read the same
-//! bytes twice.
+//! Session and user are asked for together, and together with what other requests of the thread ask for; and asked for is
+//! only what tells which version of them Redis holds ([`Reading`]). Where that is the version that was read for this
+//! credential before, so is all the rest, and what was made of it still holds. Redis is asked at every request and believed
+//! only as every other read of it is; all that is saved is to move and read the same bytes again. They are read in full
+//! every few seconds all the same, and whenever a guard was raised since they were: a row that is edited by hand, or a
+//! database that was set back, may give a version a second time.
 //!
 //! Nothing but Redis is waited for, and the wait may be dropped at any point. Where anything is unusual (Redis is away or
 //! not to be believed, holds nothing or something strange, or something older than what is known of), there is no
 //! answer here: the long way deals with it.
 
 use std::fmt;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant as Monotonic;
+use std::time::{Duration, Instant as Monotonic};
 
-use super::guards::Stamp;
-use super::recognised::Recognised;
+use super::guards::{Began, Guards, Stamp};
+use super::recognised::{NEVER, Recognised};
 use super::session::SessionName;
 use super::shared::{Stored, failed, get};
 use super::{Cache, Inner, session, user};
 use crate::domain::Digest;
-use crate::redis::{Cmd, keys};
+use crate::redis::{Cmd, keys, pipe};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
 pub(super) const READINGS: usize = 10_000;
 
-/// What Redis said: the session, and the user.
+/// How long a version is taken for the same content: not as long as a guard stands, so that each one that was raised
+/// meanwhile is met.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// What Redis said of the versions: the session's stamp, and how the user begins.
 type Said = [Option<Vec<u8>>; 2];
-/// Schema, version and session.
-type Fields = [Option<Vec<u8>>; 3];
 
 /// What a credential stands for, and what was read for it last.
 pub(super) struct Reading {
@@ -36,41 +40,66 @@ pub(super) struct Reading {
     session_key: String,
     user_key: String,
     question: Arc<[Cmd]>,
-    /// Out of which bytes `who` was read; `None` if it was not read from Redis.
-    said: Option<Said>,
+    /// The versions in which `who` was read from Redis, and when; `None` if it was not.
+    said: Option<(Said, Began)>,
     who: Arc<Recognised>,
+    /// The count of complete invalidations at which the guards last admitted both.
+    admitted: AtomicU64,
 }
 
 impl Reading {
     fn new(name: SessionName, who: Arc<Recognised>) -> Self {
         let (session_key, user_key) = (name.key(), keys::user_id(who.user.id));
-        let question = Arc::new([session::value_of(&session_key), get(&user_key)]);
-        Self { name, session_key, user_key, question, said: None, who }
+        let length = user::stored(&who.user).map_or(0, |stored| user::beginning(&stored).len());
+        let question = Arc::new([session::stamp_of(&session_key), user::beginning_of(&user_key, length)]);
+        Self { name, session_key, user_key, question, said: None, who, admitted: AtomicU64::new(NEVER) }
     }
 
-    /// The same credential, read from what Redis says now. The session is asked for once more, with all that tells how to
-    /// read it.
-    async fn renewed(&self, said: Said, cache: &Cache) -> Option<Self> {
-        let fields = cache.0.shared.redis()?.query::<Fields>(session::command(&self.session_key)).await.ok()?;
-        if fields[2].is_none() || fields[2] != said[0] {
-            return None;
-        }
+    /// Whether it was read in full when `said` was said as well, not long before `now`, and stands since.
+    fn is_of(&self, said: &Said, guards: &Guards, now: Monotonic) -> bool {
+        let of_this = |(last, read): &(Said, Began)| {
+            last == said && now.saturating_duration_since(read.at) < READ_AGAIN && self.is_admitted(guards, *read)
+        };
+        self.said.as_ref().is_some_and(of_this)
+    }
+
+    /// The same credential, read in full from what Redis says now.
+    async fn renewed(&self, cache: &Cache) -> Option<Self> {
+        let mut both = pipe();
+        both.add_command(session::command(&self.session_key)).add_command(get(&self.user_key));
+        let read = cache.0.guards.begin();
+        let (fields, user): (_, Option<Vec<u8>>) = cache.0.shared.redis()?.pipeline(both).await.ok()?;
+        let stored = user?;
         let Some(Stored::Value(session)) = session::parse(fields, self.name) else { return None };
-        let Stored::Value(user) = user::parse(said[1].as_ref()?, self.who.user.id) else { return None };
+        let Stored::Value(user) = user::parse(&stored, self.who.user.id) else { return None };
         if session.user_id != user.id {
             return None;
         }
         let session = cache.as_last_seen(session);
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
+        let beginning = user::beginning(&stored).to_vec();
+        let said = [Some(session::stamp(&session).into_bytes()), Some(beginning)];
         let who = Arc::new(Recognised { user, session, hold: None, last_used, answer: OnceLock::new() });
-        Some(Self {
-            name: self.name,
-            session_key: self.session_key.clone(),
-            user_key: self.user_key.clone(),
-            question: self.question.clone(),
-            said: Some(said),
-            who,
-        })
+        Some(Self { said: Some((said, read)), ..Self::new(self.name, who) })
+    }
+
+    /// Whether what was read from `read` on is not older than what is known of.
+    fn is_admitted(&self, guards: &Guards, read: Began) -> bool {
+        // Counted first: a guard that is raised in between is looked at by the next reader.
+        let raised = guards.raised();
+        if self.admitted.load(Ordering::Relaxed) == raised {
+            return true;
+        }
+        let admits = |key: &str, version: i64| {
+            let stamp = Stamp::new(Some(version), read);
+            stamp.is_guarded() && guards.of(key).admits(&stamp)
+        };
+        let admitted =
+            admits(&self.session_key, self.who.session.version) && admits(&self.user_key, self.who.user.version);
+        if admitted {
+            self.admitted.store(raised, Ordering::Relaxed);
+        }
+        admitted
     }
 }
 
@@ -93,7 +122,6 @@ impl Cache {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
         let reading = readings.get(credential)?;
         let (redis, (until, ends)) = (shared.redis()?, shared.belief()?);
-        let began = guards.begin();
         let said: Said = match redis.ask_together(reading.question.clone()).await {
             Ok(said) => said.try_into().ok()?,
             Err(error) => {
@@ -104,26 +132,20 @@ impl Cache {
                 return None;
             }
         };
-        let reading = if reading.said.as_ref() == Some(&said) {
+        let reading = if reading.is_of(&said, guards, Monotonic::now()) {
             reading
         } else {
-            let renewed = Arc::new(reading.renewed(said, self).await?);
+            let renewed = Arc::new(reading.renewed(self).await?);
             readings.put(*credential, renewed.clone(), |_| false);
+            let (_, read) = renewed.said.as_ref()?;
+            if !renewed.is_admitted(guards, *read) {
+                return None;
+            }
             renewed
         };
         // The answer may be that of a Redis which has been away since the question was decided upon.
-        if until <= Monotonic::now() || shared.belief().is_none_or(|(_, now)| now != ends) {
-            return None;
-        }
         let who = &reading.who;
-        let admits = |key: &str, version: i64| {
-            let stamp = Stamp::new(Some(version), began);
-            stamp.is_guarded() && guards.of(key).admits(&stamp)
-        };
-        let stands = admits(&reading.session_key, who.session.version)
-            && admits(&reading.user_key, who.user.version)
-            && self.is_open(&who.session);
-        if !stands {
+        if until <= Monotonic::now() || !shared.is_believed_since(ends) || !self.is_open(&who.session) {
             return None;
         }
         for counts in [session_counts, user_counts] {

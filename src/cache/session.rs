@@ -123,7 +123,9 @@ impl Cache {
     async fn share_session(&self, key: &str, session: &Session, began: Began) {
         let Ok(json) = serde_json::to_string(session) else { return };
         let version = session.version.to_string();
-        let fields = hash(&[("schema", &SCHEMA.to_string()), ("version", &version), ("session", &json)]);
+        let stamp = stamp(session);
+        let fields =
+            hash(&[("schema", &SCHEMA.to_string()), ("version", &version), ("stamp", &stamp), ("session", &json)]);
         let left = (session.expires_at - self.0.clock.now()).to_std().unwrap_or(Duration::ZERO);
         let life = (session.version, self.0.shared.shortened(SESSION_TTL).min(left));
         self.0.shared.fill(key, life, fields, began, &self.0.session_counts).await;
@@ -151,9 +153,14 @@ pub(super) fn session_marks(id: SessionId, token: Option<Digest>, version: i64) 
     all.map(|key| Mark { key, kind: Kind::Session, version }).collect()
 }
 
-/// Asks for the session alone, without what tells how to read it.
-pub(super) fn value_of(key: &str) -> Cmd {
-    cmd("HGET").arg(key).arg("session").take()
+/// What tells a session in one version from all others: the field `stamp`, which a tombstone does not have.
+pub(super) fn stamp(session: &Session) -> String {
+    format!("{SCHEMA} {} {}", session.version, session.id)
+}
+
+/// Asks for the stamp alone.
+pub(super) fn stamp_of(key: &str) -> Cmd {
+    cmd("HGET").arg(key).arg("stamp").take()
 }
 
 /// Asks for the fields of a session.

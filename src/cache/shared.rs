@@ -96,8 +96,11 @@ impl Belief {
 
     pub(super) fn until(&self) -> Option<Monotonic> {
         let until = self.looked + BELIEVED;
-        let stands = !self.availability.has_changed().unwrap_or(true) && until > Monotonic::now();
-        stands.then_some(until)
+        (self.is_unbroken() && until > Monotonic::now()).then_some(until)
+    }
+
+    fn is_unbroken(&self) -> bool {
+        !self.availability.has_changed().unwrap_or(true)
     }
 }
 
@@ -151,6 +154,13 @@ impl Shared {
     pub(super) fn belief(&self) -> Option<(Monotonic, u64)> {
         let believed = self.believed();
         Some((believed.belief.as_ref()?.until()?, believed.ends))
+    }
+
+    /// Whether Redis has been there and nothing has ended all belief since there had been `ends` of it. Not whether the time
+    /// for which it is believed is over.
+    pub(super) fn is_believed_since(&self, ends: u64) -> bool {
+        let believed = self.believed();
+        believed.ends == ends && believed.belief.as_ref().is_some_and(Belief::is_unbroken)
     }
 
     fn believed(&self) -> MutexGuard<'_, Believed> {

@@ -7,7 +7,7 @@ use super::Cache;
 use super::shared::{Envelope, Lookup, SCHEMA, Stored, get};
 use super::tier::{Began, Entry, FROM_DATABASE};
 use crate::domain::UserId;
-use crate::redis::keys;
+use crate::redis::{Cmd, cmd, keys};
 use crate::store::{StoreError, User, read};
 
 /// How long a user may stay in Redis.
@@ -58,6 +58,19 @@ impl Cache {
 /// The user as Redis holds it.
 pub(super) fn stored(user: &User) -> Option<Vec<u8>> {
     serde_json::to_vec(&Envelope { schema: SCHEMA, version: user.version, user: Some(user) }).ok()
+}
+
+/// As many bytes of a stored user as tell it in one version from all others: schema, version and id, and none of what may
+/// change without them. A tombstone begins in another way.
+pub(super) fn beginning(stored: &[u8]) -> &[u8] {
+    const ID: &[u8] = br#""user":{"id":"00000000-0000-0000-0000-000000000000""#;
+    let length = stored.windows(8).position(|at| at == br#","user":"#).map_or(stored.len(), |at| at + 1 + ID.len());
+    &stored[..length.min(stored.len())]
+}
+
+/// Asks for the first `length` bytes of what is under `key`.
+pub(super) fn beginning_of(key: &str, length: usize) -> Cmd {
+    cmd("GETRANGE").arg(key).arg(0).arg(length.saturating_sub(1)).take()
 }
 
 /// What Redis holds of the user `id`.
