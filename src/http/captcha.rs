@@ -15,8 +15,8 @@ use crate::settings::CaptchaProvider;
 /// The pages whose forms ask for a mail.
 const PAGES: [&str; 3] = ["login", "code", "register"];
 
-/// Lets a request for a mail through, or says what is missing. Call it after the limiter, which bounds how often the
-/// provider is asked.
+/// Lets a request for a mail through, or says what is missing. Call it after the limits of the client's own, which bound how
+/// often the provider is asked.
 pub(super) async fn check(site: &Site, client: &Client, token: Option<&str>) -> Result<(), ApiError> {
     let Some(captcha) = &site.captcha else { return Ok(()) };
     Ok(captcha.check(token, client.origin.address).await?)

@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use actix_web::HttpRequest;
+use actix_http::RequestHead;
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, X_FORWARDED_FOR};
 
 use super::Site;
@@ -19,13 +19,13 @@ use crate::settings::{ForwardedHeader, Proxies};
 const MOST_HOPS: usize = 64;
 
 /// The client's address, in its canonical form: IPv4 that is written as IPv6 is IPv4.
-pub(super) fn of(request: &HttpRequest, proxies: &Proxies) -> IpAddr {
+pub(super) fn of(request: &RequestHead, proxies: &Proxies) -> IpAddr {
     forwarded(peer(request), request.headers(), proxies)
 }
 
 /// The address of the connection: the peer's, or the one that a trusted peer has announced by the PROXY protocol.
-fn peer(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical())
+fn peer(request: &RequestHead) -> IpAddr {
+    request.peer_addr.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical())
 }
 
 pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
@@ -164,7 +164,7 @@ impl PassedOver {
     }
 
     /// Counts a request with such a header; tells it in the log at the first time, and then at most every hour.
-    pub(super) fn look(&self, request: &HttpRequest, site: &Site) {
+    pub(super) fn look(&self, request: &RequestHead, site: &Site) {
         let has = |name| request.headers().contains_key(name);
         let (x, standard) = (has(X_FORWARDED_FOR), has(FORWARDED));
         let proxies = &site.server.proxies;

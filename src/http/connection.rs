@@ -9,13 +9,14 @@ use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::seldom::Seldom;
@@ -27,8 +28,15 @@ pub(super) struct Connection {
     patience: Duration,
     /// When something was last written to it, or it began.
     answered: Instant,
-    /// Wakes at some moment when the deadline may be over. It is set again only when it has, not for each answer.
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
+}
+
+/// Wakes the task of a connection at some moment when the deadline may be over.
+struct Alarm {
+    /// Set again only when it has gone off, not for each answer.
+    sleep: Pin<Box<Sleep>>,
+    /// The task that it wakes.
+    task: Waker,
 }
 
 /// Takes a connection in. Where the settings want it, a trusted peer has to say first whom it comes from, within the
@@ -71,12 +79,17 @@ impl Connection {
     /// Whether nothing has been answered for too long. If not, the task is woken when that may be.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         let deadline = self.answered + self.patience;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while alarm.as_mut().poll(context).is_ready() {
+        if self.alarm.as_ref().is_some_and(|alarm| !alarm.sleep.is_elapsed() && alarm.task.will_wake(context.waker())) {
+            return false;
+        }
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::at(deadline, context));
+        alarm.task.clone_from(context.waker());
+        // Outside of the task's budget: an alarm that is not set because that is used up would never go off.
+        while Pin::new(&mut unconstrained(alarm.sleep.as_mut())).poll(context).is_ready() {
             if Instant::now() >= deadline {
                 return true;
             }
-            alarm.as_mut().reset(deadline);
+            alarm.sleep.as_mut().reset(deadline);
         }
         false
     }
@@ -88,6 +101,12 @@ impl Connection {
             _ => {}
         }
         polled
+    }
+}
+
+impl Alarm {
+    fn at(deadline: Instant, context: &Context<'_>) -> Self {
+        Self { sleep: Box::pin(sleep_until(deadline)), task: context.waker().clone() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_http::RequestHead;
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
@@ -40,7 +41,7 @@ impl FromRequest for Client {
         ready(site(request).map(|site| {
             let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
             let device = Device::describe(header(USER_AGENT));
-            let address = client_address::of(request, &site.server.proxies);
+            let address = client_address::of(request.head(), &site.server.proxies);
             let accepted = header(actix_web::http::header::ACCEPT_LANGUAGE).unwrap_or_default();
             let marks = device_cookie::marks(request.headers(), site);
             Self { origin: Origin { address, device }, language: Language::negotiate(accepted), marks }
@@ -117,13 +118,13 @@ fn recognisable<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
 }
 
 /// Who makes the request, if Redis alone can tell. May be dropped. Not for requests that write.
-pub(super) async fn recognised_by_redis(request: &HttpRequest, site: &Site) -> Option<Arc<Authenticated>> {
+pub(super) async fn recognised_by_redis(request: &RequestHead, site: &Site) -> Option<Arc<Authenticated>> {
     let text = recognisable(request.headers(), site)?;
     site.auth.recognise_by_redis(text, || client_address::of(request, &site.server.proxies)).await
 }
 
 /// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.
-pub(super) fn recognised(request: &HttpRequest, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
+pub(super) fn recognised(request: &RequestHead, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
     let text = recognisable(request.headers(), site)?;
     site.auth.recognise(text, at, || client_address::of(request, &site.server.proxies))
 }
@@ -132,7 +133,7 @@ pub(super) fn recognised(request: &HttpRequest, site: &Site, at: Instant) -> Opt
 /// request, this one is dropped, and a look at `SQLite` may not be dropped half-way on one of actix's threads.
 async fn authenticate(request: HttpRequest) -> Result<Arc<Authenticated>, ApiError> {
     if request.method().is_safe()
-        && let Some(who) = recognised(&request, site(&request)?, Instant::now())
+        && let Some(who) = recognised(request.head(), site(&request)?, Instant::now())
     {
         return Ok(who);
     }

@@ -4,12 +4,14 @@
 //! mail somebody or try something ask for themselves, once they know about whom: [`request`], [`register`],
 //! [`verify`], [`login`]. Either way all limits of a request are decided together, in one call.
 
-use actix_web::http::Method;
+use actix_web::dev::Url;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, Uri};
 
-use super::Site;
 use super::error::{ApiError, Code};
 use super::extract::Client;
+use super::{Site, captcha};
+use crate::auth::Captcha;
 use crate::domain::EmailAddress;
 use crate::limit::{Check, Decision, PolicyName, headers, subject};
 
@@ -54,8 +56,16 @@ const BY_PREFIX: [(&str, PolicyName); 9] = [
     ("/api/", PolicyName::ApiAddress),
 ];
 
-/// What decides about a request by its method and path. Pages may be read without limit, but for the one that tries a link.
-pub(super) fn by_route(method: &Method, path: &str) -> Limited {
+/// What decides about a request by its method and target. Pages may be read without limit, but for the one that tries a link.
+pub(super) fn by_route(method: &Method, target: &Uri) -> Limited {
+    if !target.path().contains('%') {
+        return by_path(method, target.path());
+    }
+    // As the router reads it, to which %61pi is api.
+    by_path(method, Url::new(target.clone()).path())
+}
+
+fn by_path(method: &Method, path: &str) -> Limited {
     let is_api = path.starts_with("/api/");
     if is_hot(path) || (method.is_safe() && !is_api && path != "/login/link") {
         Limited::Never
@@ -63,7 +73,7 @@ pub(super) fn by_route(method: &Method, path: &str) -> Limited {
         Limited::ByHandler
     } else {
         let found = BY_PREFIX.iter().find(|(prefix, _)| path.starts_with(prefix));
-        found.map_or(Limited::Never, |(_, policy)| Limited::By(*policy))
+        found.map_or(Limited::By(PolicyName::ApiAddress), |(_, policy)| Limited::By(*policy))
     }
 }
 
@@ -76,16 +86,25 @@ fn is_health(path: &str) -> bool {
     path == "/health" || path.starts_with("/health/") || path.starts_with("/api/health/")
 }
 
-/// May this client ask for a mail to this address?
-pub(super) async fn request(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
-    decide(site, &mail(site, client, email)).await
+/// May this client ask for a mail to this address? `captcha_token` is what it has solved, if it had to.
+pub(super) async fn request(
+    site: &Site,
+    client: &Client,
+    email: &EmailAddress,
+    captcha_token: Option<&str>,
+) -> Result<LimitHeaders, ApiError> {
+    mail(site, client, email, vec![address(PolicyName::RequestAddress, client)], captcha_token).await
 }
 
 /// May this client register this address?
-pub(super) async fn register(site: &Site, client: &Client, email: &EmailAddress) -> Result<LimitHeaders, ApiError> {
-    let mut checks = mail(site, client, email);
-    checks.push(address(PolicyName::RegisterAddress, client));
-    decide(site, &checks).await
+pub(super) async fn register(
+    site: &Site,
+    client: &Client,
+    email: &EmailAddress,
+    captcha_token: Option<&str>,
+) -> Result<LimitHeaders, ApiError> {
+    let own = [PolicyName::RequestAddress, PolicyName::RegisterAddress].map(|policy| address(policy, client));
+    mail(site, client, email, own.into(), captcha_token).await
 }
 
 /// May this client try a code or a link?
@@ -113,20 +132,36 @@ pub(super) fn tell(answer: &mut HeaderMap, limits: &LimitHeaders) {
     }
 }
 
-/// Everything that one more mail to `email` is counted by.
-fn mail(site: &Site, client: &Client, email: &EmailAddress) -> Vec<Check> {
+/// Decides about one more mail to `email`. Everything is decided together, unless a CAPTCHA has to be solved: then the client's
+/// `own` limits come first, which bound how often its provider is asked, and what the mail would use up of others' only when
+/// it is solved.
+async fn mail(
+    site: &Site,
+    client: &Client,
+    email: &EmailAddress,
+    mut own: Vec<Check>,
+    captcha_token: Option<&str>,
+) -> Result<LimitHeaders, ApiError> {
     let mailbox = site.auth.limited_mailbox(email, &client.marks);
-    let ip = client.origin.address;
-    let mut checks = vec![
-        address(PolicyName::RequestAddress, client),
+    let others = [
         Check::new(PolicyName::OtpRequestEmail, mailbox.clone()),
         Check::new(PolicyName::OtpRequestEmailDay, mailbox),
         Check::new(PolicyName::OtpRequestAbuseKey, site.auth.limited_aliases(email, &client.marks)),
         Check::new(PolicyName::RequestDomain, site.auth.domain_hash(email.domain())),
         Check::new(PolicyName::RequestGlobal, subject::EVERYBODY),
     ];
-    checks.extend(subject::network(ip).map(|network| Check::new(PolicyName::RequestNetwork, network)));
-    checks
+    own.extend(subject::network(client.origin.address).map(|network| Check::new(PolicyName::RequestNetwork, network)));
+    if site.captcha.as_ref().is_some_and(Captcha::is_required) {
+        let told = decide(site, &own).await?;
+        captcha::check(site, client, captcha_token).await?;
+        decide(site, &others).await?;
+        return Ok(told);
+    }
+    own.extend(others);
+    let told = decide(site, &own).await?;
+    // Counts it, and asks for one from here on if it were too many.
+    captcha::check(site, client, captcha_token).await?;
+    Ok(told)
 }
 
 fn address(policy: PolicyName, client: &Client) -> Check {
@@ -176,8 +211,16 @@ mod tests {
             (&post, "/logout", Limited::By(ApiAddress)),
             (&get, "/api/auth/me", Limited::By(ApiAddress)),
             (&get, "/api/nothing", Limited::By(ApiAddress)),
+            (&post, "/nothing", Limited::By(ApiAddress)),
+            (&get, "/nothing", Limited::Never),
         ] {
-            assert_eq!(by_route(method, path), limited, "{method} {path}");
+            let target = |path: &str| path.parse::<Uri>().unwrap();
+            assert_eq!(by_route(method, &target(path)), limited, "{method} {path}");
+            // Whichever letter is written in another way, the router reads the same.
+            for (at, letter) in path.char_indices().filter(|(_, letter)| letter.is_ascii_alphanumeric()) {
+                let encoded = format!("{}%{:02x}{}", &path[..at], u32::from(letter), &path[at + 1..]);
+                assert_eq!(by_route(method, &target(&encoded)), limited, "{method} {encoded}");
+            }
         }
     }
 
@@ -190,7 +233,7 @@ mod tests {
         let mut seen = 0;
         for line in written {
             let path = line.split('"').nth(1).unwrap();
-            assert_ne!(by_route(&Method::POST, path), Limited::Never, "{path}");
+            assert_ne!(by_path(&Method::POST, path), Limited::Never, "{path}");
             seen += 1;
         }
         assert!(seen > 30, "{seen}");

@@ -1,6 +1,6 @@
 //! The hot path: what every application behind this server asks at each of its own requests.
 //!
-//! `GET /api/auth/validate` and `GET /forward-auth` are answered here, before routing and without a task of their own,
+//! `GET /api/auth/validate` and `GET /forward-auth` are answered from here by `front`, before routing and without a task of their own,
 //! when their credential was recognised within the last second (`Auth::recognise`). The answer is as good as ready: its
 //! body and the headers that name the person are made once for a recognised credential and kept with it, the headers that
 //! every answer has are made at start. An instance that keeps nothing in memory asks Redis here, once, and compares
@@ -9,11 +9,11 @@
 
 use std::time::Instant;
 
+use actix_http::RequestHead;
 use actix_web::body::BoxBody;
-use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use prometheus::{Histogram, IntCounter};
 
 use super::api::session::WhoView;
@@ -109,13 +109,13 @@ impl Hot {
     }
 
     /// The question that `request` asks, if it is one that can be answered here.
-    pub(super) fn question(&self, request: &ServiceRequest) -> Option<Question<'_>> {
-        let (figures, route, answer): (_, _, fn(&Authenticated) -> HttpResponse) = match request.path() {
+    pub(super) fn question(&self, request: &RequestHead) -> Option<Question<'_>> {
+        let (figures, route, answer): (_, _, fn(&Authenticated) -> HttpResponse) = match request.uri.path() {
             VALIDATE => (&self.validate, VALIDATE, validated),
             FORWARD_AUTH => (&self.forward_auth, FORWARD_AUTH, passed),
             _ => return None,
         };
-        (request.method() == Method::GET).then(|| Question { figures, route, answer, asked: Instant::now() })
+        (request.method == Method::GET).then(|| Question { figures, route, answer, asked: Instant::now() })
     }
 }
 
@@ -129,13 +129,13 @@ pub(super) struct Question<'a> {
 
 impl Question<'_> {
     /// The complete answer, if it can be given at once.
-    pub(super) fn answer(&self, request: &HttpRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
+    pub(super) fn answer(&self, request: &RequestHead, site: &Site, common: &Common) -> Option<HttpResponse> {
         let who = extract::recognised(request, site, self.asked)?;
         Some(self.about(&who, site, common))
     }
 
     /// The complete answer, if Redis alone can tell it. May be dropped.
-    pub(super) async fn ask_redis(&self, request: &HttpRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
+    pub(super) async fn ask_redis(&self, request: &RequestHead, site: &Site, common: &Common) -> Option<HttpResponse> {
         let who = extract::recognised_by_redis(request, site).await?;
         Some(self.about(&who, site, common))
     }

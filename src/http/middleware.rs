@@ -10,15 +10,13 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forwar
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{Error, FromRequest, HttpResponse, web};
-use futures_util::future::{Either, FutureExt, LocalBoxFuture};
+use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use super::client_address::PassedOver;
 use super::error::{ApiError, Code};
 use super::extract::{Client, Provenance};
 use super::guard::{self, LimitHeaders, Limited};
 use super::headers::{Common, RequestId};
-use super::hot::Hot;
-use super::shield::Shield;
 use super::{Site, pages};
 
 /// What is around the routes. One for the process.
@@ -27,18 +25,14 @@ pub(super) struct Around(Arc<Parts>);
 
 struct Parts {
     site: web::Data<Site>,
-    hot: Hot,
-    shield: Shield,
-    common: Common,
+    common: Arc<Common>,
     passed_over: PassedOver,
 }
 
 impl Around {
     /// Around the routes of `site`.
-    pub(super) fn new(site: &web::Data<Site>) -> Self {
-        let (site, passed_over) = (site.clone(), PassedOver::new());
-        let (hot, shield, common) = (Hot::new(&site), Shield::new(&site), Common::new(&site));
-        Self(Arc::new(Parts { site, hot, shield, common, passed_over }))
+    pub(super) fn new(site: &web::Data<Site>, common: &Arc<Common>) -> Self {
+        Self(Arc::new(Parts { site: site.clone(), common: common.clone(), passed_over: PassedOver::new() }))
     }
 }
 
@@ -73,39 +67,13 @@ where
 {
     type Response = ServiceResponse<BoxBody>;
     type Error = Error;
-    type Future = Either<Ready<Outcome>, LocalBoxFuture<'static, Outcome>>;
+    type Future = LocalBoxFuture<'static, Outcome>;
 
     forward_ready!(routes);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let Parts { site, hot, shield, common, .. } = &*self.around;
-        if let Some(question) = hot.question(&request) {
-            if site.auth.asks_redis_alone() {
-                return Either::Right(by_redis(self.around.clone(), request, self.routes.clone()).boxed_local());
-            }
-            if let Some(response) = question.answer(request.request(), site, common) {
-                return Either::Left(ready(Ok(request.into_response(response))));
-            }
-        } else if let Some(response) = shield.refuse(&request, site, common) {
-            return Either::Left(ready(Ok(request.into_response(response))));
-        }
-        Either::Right(around(self.around.clone(), request, self.routes.clone()).boxed_local())
+        around(self.around.clone(), request, self.routes.clone()).boxed_local()
     }
-}
-
-/// Has Redis answer `request`, which is a [`hot::Question`](super::hot::Question), and `routes` where it cannot.
-async fn by_redis<S, B>(around: Arc<Parts>, request: ServiceRequest, routes: Rc<S>) -> Outcome
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
-    B: MessageBody + 'static,
-{
-    let Parts { site, hot, common, .. } = &*around;
-    if let Some(question) = hot.question(&request)
-        && let Some(response) = question.ask_redis(request.request(), site, common).await
-    {
-        return Ok(request.into_response(response));
-    }
-    self::around(around.clone(), request, routes).boxed_local().await
 }
 
 /// Has `routes` answer `request`. Every error of a handler becomes an answer here.
@@ -118,7 +86,7 @@ where
     let site = &around.site;
     let id = RequestId::new(site, started);
     let _in_flight = InFlight::new(site);
-    around.passed_over.look(request.request(), site);
+    around.passed_over.look(request.head(), site);
     let response = if is_foreign_write(&request, site) {
         let detail = "Another site caused this request. Open the page here and try again.";
         let error = ApiError::new(Code::CrossSite, detail);
@@ -157,7 +125,7 @@ fn refused(request: ServiceRequest, error: ApiError) -> ServiceResponse<BoxBody>
 
 /// Asks the limit that the route has by itself, if any; gives what to tell of it.
 async fn limits(request: &ServiceRequest, site: &Site) -> Result<LimitHeaders, ApiError> {
-    let Limited::By(policy) = guard::by_route(request.method(), request.path()) else { return Ok(Vec::new()) };
+    let Limited::By(policy) = guard::by_route(request.method(), request.uri()) else { return Ok(Vec::new()) };
     let client = Client::extract(request.request()).await?;
     guard::call(site, &client, policy).await
 }

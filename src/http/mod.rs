@@ -1,7 +1,7 @@
 //! HTTP: the only code that knows actix.
 //!
-//! What is asked most is answered by `hot` at once, where that can be done without waiting for anything; an address that
-//! floods is refused by `shield` in the same way. Every other request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
+//! What is asked most is answered by `front` at once, from what `hot` has ready; an address that floods is refused by
+//! `shield` in the same way. Every other request passes `middleware` (request id, cross-site check, security headers, metrics), is routed by
 //! `routes`, and reaches a handler that extracts (`extract`), calls one use case, and shapes the answer. A handler
 //! that fails gives an `error::ApiError`; the middleware turns it into problem+json for programs and into a page for
 //! people, and logs what must not be sent.
@@ -16,6 +16,7 @@ mod device_cookie;
 mod error;
 mod extract;
 mod forward_auth;
+mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
@@ -39,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, apply, fn_service, map_config};
 use actix_web::dev::{AppConfig, Server};
 use actix_web::{App, web};
 use tokio::net::{TcpSocket, TcpStream};
@@ -114,7 +115,8 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
     let (workers, connections) = (site.server.workers, site.server.connections);
     let patience = site.server.shutdown_timeout.as_secs();
     let site = web::Data::from(site);
-    let around = middleware::Around::new(&site);
+    let common = Arc::new(headers::Common::new(&site));
+    let (front, around) = (front::Front::new(&site, &common), middleware::Around::new(&site, &common));
     let builder = Server::build()
         .workers(workers)
         .max_concurrent_connections(connections.most.div_ceil(workers))
@@ -132,6 +134,7 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
             .wrap(around.clone())
             .configure(|config| routes::configure(config, &site));
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        let app = apply(front.clone(), map_config(app, |()| AppConfig::default()));
         let (accepting, stopping) = ((site.clone(), cut_off.clone()), stopping.clone());
         let http = HttpService::build()
             .keep_alive(KeepAlive::Timeout(connections.keep_alive))
@@ -141,7 +144,7 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .finish(map_config(app, |()| AppConfig::default()));
+            .finish(app);
         fn_service(move |stream: TcpStream| {
             let (site, cut_off) = accepting.clone();
             async move { connection::accept(stream, &site, &cut_off).await }

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
-use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use prometheus::IntCounter;
@@ -34,11 +34,11 @@ impl Shield {
     }
 
     /// The refusal, if the client's address has made too many requests.
-    pub(super) fn refuse(&self, request: &ServiceRequest, site: &Site, common: &Common) -> Option<HttpResponse> {
-        if guard::by_route(request.method(), request.path()) == Limited::Never {
+    pub(super) fn refuse(&self, request: &RequestHead, site: &Site, common: &Common) -> Option<HttpResponse> {
+        if guard::by_route(&request.method, &request.uri) == Limited::Never {
             return None;
         }
-        let address = client_address::of(request.request(), &site.server.proxies);
+        let address = client_address::of(request, &site.server.proxies);
         let wait = site.limiter.shield(address)?;
         let (seconds, id) = (whole_seconds(wait), RequestId::new(site, Instant::now()));
         let mut response =

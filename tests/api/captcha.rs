@@ -114,6 +114,33 @@ async fn without_a_solved_one_there_is_no_mail() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_solves_none_uses_up_nothing_but_limits_of_their_own() {
+    let provider = Provider::start().await;
+    let options = provider.options("always").behind_a_proxy().without("GATEPOST_RATE_LIMITS");
+    let options = options.set("GATEPOST_LIMITS_REQUEST_ADDRESS", "3/300s");
+    let app = TestApp::start(crate::app::Setup::Embedded, options).await;
+    let ask = async |from: &str, token: Option<&str>| {
+        let body = json!({ "email": ADA, "captcha_token": token });
+        app.program().with("x-forwarded-for", from).post(PATHS[0], body).await
+    };
+    for attacker in 0..5 {
+        let from = format!("203.0.113.{attacker}");
+        for token in [None, Some("wrong"), None] {
+            ask(&from, token).await.expect(400);
+        }
+        ask(&from, Some("wrong")).await.expect_problem(429, "rate_limited");
+    }
+    assert_eq!(provider.asked().len(), 5, "the limit of an address bounds how often the provider is asked");
+    for _ in 0..3 {
+        ask("198.51.100.1", Some("solved")).await.expect(202);
+    }
+    for _ in 0..2 {
+        ask("198.51.100.2", Some("solved")).await.expect(202);
+    }
+    ask("198.51.100.2", Some("solved")).await.expect_problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_does_not_answer_lets_nobody_through() {
     let provider = Provider::start().await;
     let app = TestApp::start(crate::app::Setup::Embedded, provider.options("always")).await;

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::app::{Options, SOON, Setup, TestApp};
@@ -175,34 +174,6 @@ on_both_setups! {
             assert!(!answer.to_lowercase().contains("x-secret"), "{answer}");
         }
     }
-}
-
-/// Holds on to `count` connections, of which each second one has sent half a request.
-async fn hold(app: &TestApp, count: usize) -> Vec<TcpStream> {
-    let mut held = Vec::with_capacity(count);
-    for number in 0..count {
-        let stream = TcpStream::connect(app.address).await.expect("the server takes connections");
-        if number % 2 == 1 {
-            stream.writable().await.unwrap();
-            let _ = stream.try_write(HEALTH.as_bytes());
-        }
-        held.push(stream);
-    }
-    held
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_idle_connections_are_no_reason_to_wait() {
-    let app = TestApp::start(Setup::Embedded, Options::default().set("GATEPOST_SERVER_REQUEST_TIMEOUT", "2m")).await;
-    let held = hold(&app, 3000).await;
-    for _ in 0..20 {
-        let begun = Instant::now();
-        app.program().get("/health/ready").await.expect(200);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    }
-    app.sign_in("ada@example.com").await;
-    drop(held);
-    expect_still_serving(&app).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

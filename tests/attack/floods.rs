@@ -8,6 +8,41 @@ use crate::credentials::three;
 
 const ADA: &str = "ada@example.com";
 
+/// Ways to write a path that the router reads as the same.
+fn spellings(path: &str) -> Vec<String> {
+    let encode = |at: usize, byte: u8| format!("{}%{byte:02X}{}", &path[..at], &path[at + 1..]);
+    let letters = path.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_alphabetic());
+    letters.map(|(at, byte)| encode(at, byte)).collect()
+}
+
+on_both_setups! {
+    async fn no_spelling_of_a_path_is_without_its_limit(
+        app: TestApp = Options::default()
+            .set("GATEPOST_LIMITS_PROFILE_ADDRESS", "4/300s").set("GATEPOST_LIMITS_REFRESH_ADDRESS", "4/300s")
+    ) {
+        let ada = app.sign_in(ADA).await;
+        let mut passed = [0, 0];
+        for path in spellings("/api/auth/change-password") {
+            passed[0] += usize::from(ada.post(&path, json!({})).await.status != 429);
+        }
+        for path in spellings("/api/auth/refresh") {
+            passed[1] += usize::from(ada.post(&path, json!({})).await.status != 429);
+        }
+        assert_eq!(passed, [4, 4]);
+    }
+
+    async fn the_shield_reads_a_path_as_the_router_does(
+        app: TestApp = Options::default().set("GATEPOST_LIMITS_SHIELD_ADDRESS", "1/300s").set("GATEPOST_LIMITS_SHIELD_BURST", "5")
+    ) {
+        let client = app.program();
+        let mut passed = 0;
+        for path in spellings("/api/auth/me") {
+            passed += usize::from(client.get(&path).await.status != 429);
+        }
+        assert!(passed <= 5, "{passed}");
+    }
+}
+
 fn statuses(answers: &[crate::client::Answer], status: u16) -> usize {
     answers.iter().filter(|answer| answer.status == status).count()
 }

@@ -9,7 +9,7 @@ use crate::auth::{AuthError, ChallengeRequest};
 use crate::domain::{ChallengeId, OneTimeCode};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Former, Json};
-use crate::http::{Site, captcha, cookies, guard};
+use crate::http::{Site, cookies, guard};
 
 /// Asks for a code.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -92,8 +92,7 @@ pub async fn challenge(
         body.challenge_id.as_deref().and_then(|id| fields.id("challenge_id", Some(id)));
     fields.finish()?;
     let email = present(email)?;
-    let limits = guard::request(site, &client, &email).await?;
-    captcha::check(site, &client, body.captcha_token.as_deref()).await?;
+    let limits = guard::request(site, &client, &email, body.captcha_token.as_deref()).await?;
     let (flow, cookie) = cookies::flow(http, site);
     let request = ChallengeRequest {
         email,

@@ -8,7 +8,7 @@ use super::sign_in::{ChallengeView, accepted};
 use crate::auth::{ChallengeRequest, Registration};
 use crate::http::error::ApiError;
 use crate::http::extract::{Client, Json};
-use crate::http::{Site, captcha, cookies, guard};
+use crate::http::{Site, cookies, guard};
 
 /// Asks for an account.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -61,8 +61,7 @@ pub async fn register(
     let locale = fields.locale(body.locale.as_deref(), client.language);
     fields.finish()?;
     let email = present(email)?;
-    let limits = guard::register(&site, &client, &email).await?;
-    captcha::check(&site, &client, body.captcha_token.as_deref()).await?;
+    let limits = guard::register(&site, &client, &email, body.captcha_token.as_deref()).await?;
     let (flow, cookie) = cookies::flow(&http, &site);
     let request = ChallengeRequest {
         email,

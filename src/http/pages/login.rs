@@ -109,11 +109,7 @@ pub(crate) async fn request(
     if !site.auth.settings().methods.otp && !site.auth.settings().methods.magic_link {
         return Err(AuthError::MethodDisabled.into());
     }
-    let let_through = match guard::request(&site, &client, &email).await {
-        Ok(_) => captcha::check(&site, &client, form.captcha_token.as_deref()).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = let_through {
+    if let Err(error) = guard::request(&site, &client, &email, form.captcha_token.as_deref()).await {
         return limited(error, |error| {
             login_page(&site, &http, error.code.status(), &LoginState { error: Some(&told(error)), ..state })
         });

@@ -74,12 +74,8 @@ pub(crate) async fn submit(
         return form_page(&site, &http, StatusCode::BAD_REQUEST, &form, None, &field_errors(&errors));
     }
     let email = present(email)?;
-    let let_through = match guard::register(&site, &client, &email).await {
-        Ok(_) => captcha::check(&site, &client, form.captcha_token.as_deref()).await,
-        Err(error) => Err(error),
-    };
-    match let_through {
-        Ok(()) => {}
+    match guard::register(&site, &client, &email, form.captcha_token.as_deref()).await {
+        Ok(_) => {}
         Err(error) if error.code == Code::RateLimited || captcha::is_about(&error) => {
             let page = form_page(&site, &http, error.code.status(), &form, Some(&error.detail), &json!({}))?;
             return Ok(with_wait(page, &error));
