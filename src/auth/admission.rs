@@ -121,6 +121,11 @@ impl Auth {
                 if let Some(budget) = refund {
                     q::guess_budgets::refund(conn, budget).await?;
                 }
+                // Before the account's row, as everywhere; and only while it may matter.
+                let may_be_first = may_become_admin && q::users::admins(conn).await?.is_empty();
+                if may_be_first {
+                    q::dialect::lock(conn, locks::ADMINS).await?;
+                }
                 let known = q::users::by_email(conn, &challenge.email).await?;
                 let is_new = known.is_none();
                 let mut user = match (known, &newcomer) {
@@ -133,11 +138,8 @@ impl Auth {
                 };
                 let promote = if configured_admin {
                     user.role != Role::Admin || user.status == UserStatus::Pending
-                } else if may_become_admin && user.role != Role::Admin {
-                    q::dialect::lock(conn, locks::ADMINS).await?;
-                    q::users::admins(conn).await?.is_empty()
                 } else {
-                    false
+                    may_be_first && user.role != Role::Admin && q::users::admins(conn).await?.is_empty()
                 };
                 if promote && user.status != UserStatus::Banned {
                     let (status, role) = (UserStatus::Approved, Role::Admin);

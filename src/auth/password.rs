@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::guesses::Guesser;
 use super::password_rules::{self, MAX_PASSWORD_BYTES, is_normalised, normalised};
 use super::{Admission, Auth, AuthError, Authenticated, Mode};
-use crate::domain::{DeviceMarks, EmailAddress, Origin, Redacted, SecurityEvent};
+use crate::domain::{DeviceMarks, EmailAddress, Origin, Redacted, SecurityEvent, UserStatus};
 use crate::settings;
 use crate::store::{self, StoreError, User};
 
@@ -162,7 +162,8 @@ impl Auth {
     }
 
     /// Sets the account's password, ends its other sessions and tells its owner. An account that has a password must
-    /// show it.
+    /// show it. Nothing is changed where meanwhile the session was ended, the account lost its approval or got another
+    /// password: whoever did that has the last word.
     pub async fn change_password(
         &self,
         who: &Authenticated,
@@ -181,25 +182,35 @@ impl Auth {
             let budget = self.guess_budget("password", &user.email, &Guesser::SignedIn(who.session.id));
             self.noted(self.spend_guess(&budget).await, Some(&user.email), origin)?;
             let shown = current.filter(|current| current.expose().len() <= MAX_PASSWORD_BYTES);
-            if !self.0.passwords.verify(shown.unwrap_or(&Redacted::default()), stored).await? {
+            if !self.0.passwords.verify(shown.unwrap_or(&Redacted::default()), stored.clone()).await? {
                 return self.noted(Err(AuthError::InvalidCredentials), Some(&user.email), origin);
             }
             store::update!(&self.0.database, guess_budgets::refund(&budget))?;
         }
-        let hash = self.0.passwords.hash(new).await?;
+        let (hash, seen) = (self.0.passwords.hash(new).await?, stored);
         let now = self.0.clock.now();
         let notice = self.security_notice(user, SecurityEvent::PasswordChanged, origin)?;
         let entry = self.audit_entry(action, Some(user.id), Some(user.id), origin, "");
-        let (user, ended) = store::transaction!(&self.0.database, async |conn, q| {
-            let user = q::users::set_password_hash(conn, user.id, &hash, now).await?;
+        let (id, session) = (user.id, who.session.id);
+        let changed = store::transaction!(&self.0.database, async |conn, q| {
+            q::dialect::lock_user(conn, id).await?;
+            let is_approved = q::users::by_id(conn, id).await?.is_some_and(|user| user.status == UserStatus::Approved);
+            let is_open = q::sessions::by_id(conn, session).await?.is_some_and(|session| session.revoked_at.is_none());
+            if !is_approved || !is_open || q::users::password_hash(conn, id).await? != seen {
+                return Ok(None);
+            }
+            let user = q::users::set_password_hash(conn, id, &hash, now).await?;
             q::audit::insert(conn, &entry).await?;
             q::outbox::insert(conn, &notice).await?;
-            let ended = q::sessions::revoke_all(conn, who.user.id, Some(who.session.id), now).await?;
+            let ended = q::sessions::revoke_all(conn, id, Some(session), now).await?;
             if !ended.is_empty() {
                 q::audit::insert(conn, &self.others_ended(who, ended.len(), origin)).await?;
             }
-            Ok::<_, StoreError>((user, ended))
+            Ok::<_, StoreError>(Some((user, ended)))
         })?;
+        let Some((user, ended)) = changed else {
+            return self.noted(Err(AuthError::InvalidCredentials), Some(&who.user.email), origin);
+        };
         if let Some(user) = &user {
             self.0.cache.user_written(None, user).await;
         }

@@ -33,6 +33,30 @@ on_servers! {
         assert_eq!(open.get::<_, i64>(0), 1);
     }
 
+    async fn a_change_of_password_that_meets_the_end_of_its_session_changes_nothing(
+        app: TestApp = Options::methods("otp,password")
+    ) {
+        let (thief, ada) = (app.sign_in("ada@example.com").await, app.sign_in("ada@example.com").await);
+        let mut database = app.database().client().await;
+        let held = database.transaction().await.unwrap();
+        held.execute("SELECT 1 FROM users WHERE email_key = 'ada@example.com' FOR UPDATE", &[]).await.unwrap();
+        let change = tokio::spawn(async move {
+            thief.post("/api/auth/change-password", json!({ "new": PASSWORD })).await
+        });
+        let watcher = app.database().client().await;
+        eventually("the change waits", SOON, async || {
+            let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
+            watcher.query_opt(waiting, &[]).await.unwrap()
+        })
+        .await;
+        ada.delete("/api/sessions").await.expect(200);
+        held.commit().await.unwrap();
+        change.await.unwrap().expect_problem(401, "invalid_credentials");
+        let hashes = "SELECT count(*) FROM users WHERE password_hash IS NOT NULL";
+        assert_eq!(watcher.query_one(hashes, &[]).await.unwrap().get::<_, i64>(0), 0);
+        ada.get("/api/auth/me").await.expect(200);
+    }
+
     async fn a_ban_that_meets_a_sign_in_wins(app: TestApp) {
         app.sign_in("ada@example.com").await;
         let challenge = app.challenge("ada@example.com").await;
