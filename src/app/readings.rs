@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::cache::{Cache, KindStats};
 use crate::domain::Priority;
 use crate::limit::{Limiter, PolicyName};
@@ -11,7 +13,8 @@ use crate::store::Database;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{MetricsError, Reading};
 
-/// Registers the figures of the mail queue, the limiter, the cache and the database.
+/// Registers the figures of the mail queue, the limiter, the cache and the database, and of the runtime that it is called on,
+/// on which all of these work beside the requests.
 pub(super) fn observe(
     metrics: &Metrics,
     counters: &Counters,
@@ -20,6 +23,7 @@ pub(super) fn observe(
     database: &Database,
 ) -> Result<(), MetricsError> {
     let (counters, limiter, cache, database) = (counters.clone(), limiter.clone(), cache.clone(), database.clone());
+    let runtime = Handle::try_current().ok();
     metrics.observe(move || {
         let (mail, limits, pool) = (counters.snapshot(), limiter.counters(), database.pool_state());
         let mut readings = vec![
@@ -36,6 +40,8 @@ pub(super) fn observe(
             Reading::gauge("gatepost_database_connections", "Open connections.", pool.size.into()),
             Reading::gauge("gatepost_database_connections_idle", "Idle connections.", pool.idle.into()),
         ];
+        let tasks = runtime.as_ref().map(|runtime| runtime.metrics().num_alive_tasks() as u64);
+        readings.extend(tasks.map(|tasks| Reading::gauge("gatepost_tasks", "Tasks beside the requests.", tasks)));
         readings.extend(limit_readings(&limiter));
         readings.extend(queue_readings(&mail));
         readings.extend(cache_readings(&cache));

@@ -10,6 +10,7 @@
 mod cache_hang;
 mod cache_pair;
 mod cache_revocation;
+mod crowd;
 mod leaks;
 mod mail;
 mod person;
