@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::script::wire;
 use super::{Cmd, FromRedisValue, Pipeline, Redis, RedisError, Script, ToRedisArgs};
 
 impl Redis {
@@ -25,7 +24,6 @@ impl Redis {
         keys: impl ToRedisArgs,
         args: impl ToRedisArgs,
     ) -> Result<T, RedisError> {
-        let (keys, args) = (wire(&keys), wire(&args));
         self.run(|conn| script.run(conn, keys, args)).await
     }
 

@@ -28,8 +28,8 @@ impl Script {
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         mut conn: MultiplexedConnection,
-        keys: Vec<Vec<u8>>,
-        args: Vec<Vec<u8>>,
+        keys: impl ToRedisArgs,
+        args: impl ToRedisArgs,
     ) -> RedisResult<T> {
         match call("EVALSHA", self.sha1(), &keys, &args).query_async(&mut conn).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -40,15 +40,10 @@ impl Script {
     }
 }
 
-fn call(command: &str, script: &str, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
+fn call(command: &str, script: &str, keys: &impl ToRedisArgs, args: &impl ToRedisArgs) -> Cmd {
     let mut call = ::redis::cmd(command);
-    call.arg(script).arg(keys.len()).arg(keys).arg(args);
+    call.arg(script).arg(keys.num_of_args()).arg(keys).arg(args);
     call
-}
-
-/// `values` as the byte strings that go over the wire.
-pub(super) fn wire(values: &impl ToRedisArgs) -> Vec<Vec<u8>> {
-    values.to_redis_args()
 }
 
 #[cfg(test)]

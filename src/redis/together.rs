@@ -54,12 +54,20 @@ impl<Q, A> Batch<Q, A> {
     }
 }
 
-impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
+impl<T, Q, A> Default for Gathering<T, Q, A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, Q, A> Gathering<T, Q, A> {
     /// Nothing yet.
     pub const fn new() -> Self {
         Self(RefCell::new(None))
     }
+}
 
+impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
     /// Adds a question of `owner` to what is gathered, at most `most` in all, and gives what to hand to [`answer`]. The first
     /// question has them all sent by `send`, with one answer for each, in a task of the current runtime: who leaves takes
     /// nothing from the others.

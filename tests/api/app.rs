@@ -248,7 +248,7 @@ impl TestApp {
         let mut options = options.set("GATEPOST_DATA_DIR", directory.path().to_string_lossy());
         let mut world = World { database: None, redis: None, sink: None, directory, taken: Mutex::default() };
         if setup == Setup::Servers {
-            let (database, redis, sink) = tokio::join!(Postgres::database(), Redis::start(), SmtpSink::start());
+            let (database, redis, sink) = tokio::join!(Postgres::migrated(), Redis::start(), SmtpSink::start());
             options = options
                 .set("DATABASE_URL", database.url.as_str())
                 .set("REDIS_URL", redis.url())

@@ -28,7 +28,7 @@ struct Logged {
 
 impl Logged {
     async fn start(format: &str) -> Self {
-        let (database, redis, sink) = tokio::join!(Postgres::database(), Redis::start(), SmtpSink::start());
+        let (database, redis, sink) = tokio::join!(Postgres::migrated(), Redis::start(), SmtpSink::start());
         let data = tempfile::tempdir().expect("a directory");
         let (smtp, redis_url, place) = (sink.url(), redis.url(), data.path().join("data").display().to_string());
         let server = ServerProcess::start(&[

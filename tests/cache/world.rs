@@ -81,7 +81,7 @@ impl World {
     pub(crate) async fn new(backend: Backend) -> Self {
         let kept = match backend {
             Backend::Sqlite => Kept::File(tempfile::tempdir().unwrap()),
-            Backend::Postgres => Kept::Database(Postgres::database().await),
+            Backend::Postgres => Kept::Database(Postgres::migrated().await),
         };
         let database = connect(&kept).await;
         database.migrate().await.unwrap();

@@ -49,7 +49,7 @@ impl Setup {
 
     /// A database of its own on the run's Postgres, a Redis and an SMTP server.
     pub(crate) async fn on_servers() -> Self {
-        Self::on_database(Postgres::database().await).await
+        Self::on_database(Postgres::migrated().await).await
     }
 
     /// This database, a Redis and an SMTP server.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatepost::domain::Redacted;
+use gatepost::domain::{MailStatus, Redacted};
 use gatepost::mail::{Transport, Worker, WorkerHandle};
 use gatepost::settings::{Delivery, Relay, RelayTls};
 
@@ -58,6 +58,20 @@ async fn a_relay_may_fall_silent_when_it_hears_the_password() {
     (relay.user, relay.password) = (Some("ann".to_owned()), Some(Redacted::new("hunter2".to_owned())));
     let failure = failure(&rig, relay).await;
     assert!(failure.starts_with("AUTH failed: no answer"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_offers_nothing_but_spaces_fails_and_nothing_else_does() {
+    let rig = Rig::sqlite().await;
+    let (port, _reads) = script::start(Script { ehlo: "250-relay.test\r\n250   ", ..PIPELINING }).await;
+    let mut settings = rig.settings();
+    settings.delivery = Delivery::Smtp(vec![relay_at(port), relay(&rig.sink)]);
+    let parts = rig.parts(settings);
+    let (transport, mail) = (parts.transport.clone(), rig.accept("ann@example.org").await);
+    let _worker = Worker::spawn(parts);
+    rig.until(mail.id, MailStatus::Sent).await;
+    let failure = transport.relays().remove(0).last_failure.unwrap();
+    assert_eq!(failure, "what the relay says it offers cannot be read");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,9 +78,9 @@ impl Rig {
 
     /// A fresh Postgres database, and a Redis of its own.
     pub(crate) async fn postgres_with_redis() -> Self {
-        let empty = Postgres::database().await;
-        let database = connect(DatabaseUrl::Postgres(Redacted::new(empty.url.clone()))).await;
-        Self { _database: Some(empty), ..Self::new(database, Some(support::Redis::start().await)).await }
+        let kept = Postgres::migrated().await;
+        let database = connect(DatabaseUrl::Postgres(Redacted::new(kept.url.clone()))).await;
+        Self { _database: Some(kept), ..Self::new(database, Some(support::Redis::start().await)).await }
     }
 
     /// A fresh database at `url`, without a Redis.

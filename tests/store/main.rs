@@ -121,7 +121,7 @@ macro_rules! on_both_databases {
                 async fn $name() {
                     #[allow(unused_imports, reason = "not every test asks a query")]
                     use gatepost::store::postgres as $q;
-                    let home = Postgres::database().await;
+                    let home = Postgres::migrated().await;
                     let url = DatabaseUrl::Postgres(Redacted::new(home.url.clone()));
                     let $database = Database::connect(&settings(url)).await.unwrap();
                     $database.migrate().await.unwrap();

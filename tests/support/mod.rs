@@ -5,7 +5,8 @@
 //!
 //! | to get | say |
 //! |---|---|
-//! | a fresh database on the run's Postgres | `Postgres::database().await` |
+//! | a fresh database on the run's Postgres, empty | `Postgres::database().await` |
+//! | the same, migrated | `Postgres::migrated().await` |
 //! | a Postgres to stop, crash or freeze | `PrivatePostgres::start().await` |
 //! | a Redis to flush, kill or freeze | `Redis::start().await` |
 //! | a mailbox for every address, and mail faults | `SmtpSink::start().await` |

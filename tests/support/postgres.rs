@@ -13,8 +13,13 @@ use std::{
     time::Duration,
 };
 
+use gatepost::settings::{Settings, Sources};
+use gatepost::store::Database;
 use tokio::task::spawn_blocking;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
+
+use super::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test-servers");
 
@@ -29,14 +34,27 @@ impl Postgres {
     ///
     /// When there is no cluster and none can be started.
     pub async fn database() -> TestDatabase {
+        TestDatabase::create(&Self::server().await, true).await
+    }
+
+    /// Makes a database that nobody else uses and that all migrations have been run in: a copy of one that the first test to ask
+    /// makes.
+    ///
+    /// # Panics
+    ///
+    /// When there is no cluster and none can be started, or a migration fails.
+    pub async fn migrated() -> TestDatabase {
+        TestDatabase::copy(&Self::server().await).await
+    }
+
+    async fn server() -> String {
         static OF_THIS_PROCESS: OnceLock<Cluster> = OnceLock::new();
-        let server = match std::env::var("GATEPOST_TEST_POSTGRES") {
+        match std::env::var("GATEPOST_TEST_POSTGRES") {
             Ok(url) => url,
             Err(_) => spawn_blocking(|| OF_THIS_PROCESS.get_or_init(Cluster::start).url.clone())
                 .await
                 .expect("a cluster starts"),
-        };
-        TestDatabase::create(&server, true).await
+        }
     }
 }
 
@@ -93,9 +111,49 @@ impl TestDatabase {
             .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
             .await
             .expect("a database can be created");
-        let (base, _) = server.rsplit_once('/').expect("a Postgres URL has a path");
-        Self { url: format!("{base}/{name}"), name, server: server.to_owned(), shared }
+        Self { url: on(server, &name), name, server: server.to_owned(), shared }
     }
+
+    async fn copy(server: &str) -> Self {
+        let name = format!("test_{:016x}", rand::random::<u64>());
+        let client = connect(server).await.unwrap_or_else(|error| panic!("no Postgres at {server}: {error}"));
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {MIGRATED}");
+        if let Err(error) = client.batch_execute(&statement).await {
+            assert_eq!(error.code(), Some(&SqlState::INVALID_CATALOG_NAME), "{error:?}");
+            make_migrated(server, &client).await;
+            client.batch_execute(&statement).await.expect("a database can be copied");
+        }
+        Self { url: on(server, &name), name, server: server.to_owned(), shared: true }
+    }
+}
+
+/// The database that [`Postgres::migrated`] copies.
+const MIGRATED: &str = "gatepost_migrated";
+
+/// Makes the database to copy, unless another test has been quicker. It gets its name when it is complete.
+async fn make_migrated(server: &str, client: &Client) {
+    client.execute("SELECT pg_advisory_lock(1)", &[]).await.expect("a lock");
+    let known = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&MIGRATED]).await;
+    if known.expect("databases can be listed").is_none() {
+        client.batch_execute("DROP DATABASE IF EXISTS migrating").await.expect("what another has left can be dropped");
+        client.batch_execute("CREATE DATABASE migrating TEMPLATE template0").await.expect("a database can be created");
+        let overrides = vec![("database.url".to_owned(), on(server, "migrating"))];
+        let settings = Settings::load(&Sources { overrides, ..Sources::default() }).expect("settings");
+        let database = Database::connect(&settings.database).await.expect("Postgres takes connections");
+        database.migrate().await.expect("the migrations run");
+        drop(database);
+        eventually("nobody to be connected any more", Duration::from_secs(20), async || {
+            client.batch_execute(&format!("ALTER DATABASE migrating RENAME TO {MIGRATED}")).await.ok()
+        })
+        .await;
+    }
+    client.execute("SELECT pg_advisory_unlock(1)", &[]).await.expect("a lock");
+}
+
+/// The URL of the database `name` of `server`.
+fn on(server: &str, name: &str) -> String {
+    let (base, _) = server.rsplit_once('/').expect("a Postgres URL has a path");
+    format!("{base}/{name}")
 }
 
 impl Drop for TestDatabase {

@@ -5,7 +5,8 @@
 -- recorded under all of them; a denied request is recorded under none.
 --
 -- KEYS      a list each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than
---           its limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
+--           its limit; expires when its newest entry has left the window, at most another window later. Those of the first
+--           request, then those of the next.
 -- ARGV[1]   1 to decide and record, 0 only to look
 -- ARGV      then for each request the number of its keys, and for each of these
 --             its limit, in requests
@@ -20,7 +21,7 @@
 -- and -1 three times for each key of a request that could not be decided: one of its keys is not such a list, or Redis has
 -- no memory left.
 
-local call, number = redis.call, tonumber
+local call, try, number = redis.call, redis.pcall, tonumber
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
@@ -39,9 +40,14 @@ local function gone(key, count, horizon)
   return known
 end
 
--- Rounded up: a list that goes before its newest entry is due would let a request too many pass.
-local function expire(key, newest, window)
-  call('PEXPIREAT', key, math.ceil((newest + window) / 1000))
+-- Has `key` expire once an entry of `at` has left the window, at the end of the window after the one of `at`, where windows are
+-- counted from 1970. So this is to be done once a window: `oldest` tells whether it has been. A list that went too early
+-- would let a request too many pass; hence the rounding up.
+local function expire(key, oldest, at, window)
+  local number_of_window = math.floor(at / window)
+  if not oldest or math.floor(oldest / window) < number_of_window then
+    call('PEXPIREAT', key, math.ceil((number_of_window + 2) * window / 1000))
+  end
 end
 
 -- Records `owed` requests of `age` under `key`; gives the number of entries afterwards and the oldest. They count from
@@ -52,13 +58,14 @@ local function settle(key, count, oldest, limit, window, owed, age)
   if times <= 0 or age >= window then return count, oldest end
   if count > 0 then at = math.max(at, number(call('LINDEX', key, -1))) end
   for _ = 1, times do call('RPUSH', key, at) end
-  expire(key, at, window)
+  expire(key, oldest, at, window)
   return count + times, oldest or at
 end
 
--- The entries of `key` in the window and the oldest of them, with what is owed.
+-- The entries of `key` in the window and the oldest of them, with what is owed; nil if `key` is no list.
 local function log(key, limit, window, owed, age)
-  local count, oldest = call('LLEN', key), nil
+  local count, oldest = try('LLEN', key), nil
+  if type(count) == 'table' then return nil end
   if count > 0 then
     oldest = number(call('LINDEX', key, 0))
     if oldest <= now - window then
@@ -73,43 +80,42 @@ local function log(key, limit, window, owed, age)
 end
 
 local records = ARGV[1] == '1'
-local answer = {}
-
--- Decides the request of KEYS[first] to KEYS[last], whose arguments begin at `argument`, and puts that into the answer.
-local function decide(first, last, argument)
-  local counts, oldests, limits, windows = {}, {}, {}, {}
-  local allowed = true
+local answer, counts, oldests, limits, windows = {}, {}, {}, {}, {}
+local first, argument = 1, 2
+while first <= #KEYS do
+  local last = first + number(ARGV[argument]) - 1
+  argument = argument + 1
+  local allowed, decided = true, true
   for i = first, last do
     local limit, window = number(ARGV[argument]), number(ARGV[argument + 1])
     local count, oldest = log(KEYS[i], limit, window, number(ARGV[argument + 2]), number(ARGV[argument + 3]))
     argument = argument + 4
     counts[i], oldests[i], limits[i], windows[i] = count, oldest, limit, window
-    if count >= limit then allowed = false end
+    if not count then decided = false elseif count >= limit then allowed = false end
   end
-  local recorded = allowed and records
+  local recorded = records and allowed and decided
   for i = first, last do
     local key, count, limit, window, wait = KEYS[i], counts[i], limits[i], windows[i], 0
     if recorded then
-      call('RPUSH', key, now)
-      expire(key, now, window)
-      count = count + 1
-    elseif count >= limit then
+      -- Without memory Redis refuses the first write of a script, and none after one that it has done.
+      if type(try('RPUSH', key, now)) == 'table' then
+        recorded, decided = false, false
+      else
+        expire(key, oldests[i], now, window)
+        count = count + 1
+      end
+    elseif decided and count >= limit then
       -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
       wait = number(call('LINDEX', key, count - limit)) + window - now
     end
-    local oldest = oldests[i] or (recorded and now)
-    answer[3 * i - 2], answer[3 * i - 1] = math.max(limit - count, 0), wait
-    answer[3 * i] = oldest and oldest + window - now or 0
+    if decided then
+      local oldest = oldests[i] or (recorded and now)
+      answer[3 * i - 2], answer[3 * i - 1] = math.max(limit - count, 0), wait
+      answer[3 * i] = oldest and oldest + window - now or 0
+    else
+      answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = -1, -1, -1
+    end
   end
-end
-
-local first, argument = 1, 2
-while first <= #KEYS do
-  local last = first + number(ARGV[argument]) - 1
-  -- What is wrong with the keys of one request is none of the others' business.
-  if not pcall(decide, first, last, argument + 1) then
-    for place = 3 * first - 2, 3 * last do answer[place] = -1 end
-  end
-  first, argument = last + 1, argument + 1 + 4 * (last - first + 1)
+  first = last + 1
 end
 return answer

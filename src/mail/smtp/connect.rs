@@ -1,8 +1,10 @@
 //! Opens connections to one relay: TCP, TLS, greeting, password.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, CertificateStore, TlsParameters};
 use lettre::transport::smtp::commands::Ehlo;
@@ -81,6 +83,12 @@ impl Dialer {
 
     /// A connection that is ready for a mail; else why there is none, on one line.
     pub(super) async fn open(&self) -> Result<Connection, String> {
+        // lettre 0.11.23 panics where a relay answers EHLO with a line of nothing but spaces.
+        let opened = AssertUnwindSafe(self.greet()).catch_unwind().await;
+        opened.unwrap_or_else(|_| Err("what the relay says it offers cannot be read".to_owned()))
+    }
+
+    async fn greet(&self) -> Result<Connection, String> {
         let wire = self.wire(self.connect().await?).await?;
         let switch = wire.switch();
         let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.hello);

@@ -1,6 +1,5 @@
 //! The reader of what relays say, for the fuzz targets.
 
-use lettre::transport::smtp::extension::ServerInfo;
 use lettre::transport::smtp::response::Response;
 
 use super::reply::{self, Fault};
@@ -19,11 +18,9 @@ pub struct Refusal {
     pub suppresses: bool,
 }
 
-/// Takes `said` for a relay's answer to RCPT, and as well to EHLO; `None` where it is no reply of SMTP.
+/// Takes `said` for a relay's answer to RCPT; `None` where it is no reply of SMTP.
 pub fn refusal(said: &str) -> Option<Refusal> {
     let response: Response = said.parse().ok()?;
-    // What lettre makes of it in a greeting is of no interest, but that it makes something of it.
-    let _ = ServerInfo::from_response(&response);
     let (code, text) = (u16::from(response.code()), reply::text(&response));
     let fault = Fault::Reply { code, text, mailbox: Mailbox::Unknown }.about_the_recipient();
     match fault.into_refusal() {
