@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gatepost::cache::{Cache, Freshness, Recognised, SessionName};
-use gatepost::domain::UserStatus;
+use gatepost::domain::{Role, UserStatus};
 use gatepost::settings;
 
 use crate::world::{Backend, Person, World};
@@ -83,6 +83,23 @@ async fn an_older_version_that_comes_back_is_not_told() {
     cache.forget_user(&banned).await;
     world.redis.ask::<()>(&["SET", &key, &stored]).await;
     assert!(cache.recognised_by_redis(&person.digest()).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_edited_by_hand_and_then_forgotten_is_read_in_full() {
+    let (world, cache, person) = known().await;
+    assert_eq!(ask(&cache, &person).await.unwrap().user.role, Role::User);
+    // Nobody has given the row another version.
+    world.execute("UPDATE users SET role = 'admin'").await;
+    assert_eq!(ask(&cache, &person).await.unwrap().user.role, Role::User, "nobody has told");
+    for forgets in [true, false] {
+        if forgets {
+            cache.forget_user(&person.user).await;
+        }
+        recognise(&cache, &person).await;
+        let told = ask(&cache, &person).await.unwrap();
+        assert_eq!((told.user.version, told.user.role), (person.user.version, Role::Admin));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
