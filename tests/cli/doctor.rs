@@ -87,7 +87,7 @@ async fn what_is_away_is_told_and_fails() {
 
 #[tokio::test]
 async fn a_redis_that_forgets_and_a_database_without_tables_are_told() {
-    let setup = Setup::on_servers().await;
+    let setup = Setup::on_fresh_servers().await;
     let redis = &setup.servers().redis;
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "100mb"]).await;
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;

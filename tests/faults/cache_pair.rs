@@ -123,6 +123,18 @@ impl Subject {
         }
     }
 
+    /// Waits until the database knows of it.
+    pub(crate) async fn committed(&self, setup: &Setup) {
+        let query = match self.decision {
+            Decision::LogOut => "SELECT 1 FROM sessions WHERE user_id::text = $1 AND revoked_at IS NOT NULL",
+            Decision::Ban => "SELECT 1 FROM users WHERE id::text = $1 AND status = 'banned'",
+            Decision::Promote => "SELECT 1 FROM users WHERE id::text = $1 AND role = 'admin'",
+        };
+        let database = setup.servers().database.client().await;
+        let what = format!("{:?} to be committed", self.decision);
+        eventually(&what, SOON, async || database.query_opt(query, &[&self.id]).await.unwrap()).await;
+    }
+
     /// Whether this instance acts on the decision.
     pub(crate) async fn is_decided(&self, server: &ServerProcess) -> bool {
         if self.decision != Decision::Promote {

@@ -86,6 +86,8 @@ async fn a_decision_is_enforced_whose_writer_was_killed_after_its_commit() {
 
         wire.cut_always_at("gatepost:invalidations");
         let request = subject.begin_to_decide(&pair);
+        // Its look at what has changed may be cut off before the writer is.
+        subject.committed(&setup).await;
         eventually("the writer to be about to tell", SOON, async || (wire.cuts() > 0).then_some(())).await;
         pair.one.kill();
         let took = subject.enforced(&pair.two, Instant::now()).await;

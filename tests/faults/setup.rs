@@ -47,9 +47,14 @@ impl Setup {
         Self { relay: Some(SmtpSink::start().await), ..Self::embedded() }
     }
 
-    /// A database of its own on the run's Postgres, a Redis and an SMTP server.
+    /// A database of its own on the run's Postgres, which is migrated, a Redis and an SMTP server.
     pub(crate) async fn on_servers() -> Self {
         Self::on_database(Postgres::migrated().await).await
+    }
+
+    /// The same, with a database in which there is nothing yet.
+    pub(crate) async fn on_fresh_servers() -> Self {
+        Self::on_database(Postgres::database().await).await
     }
 
     /// This database, a Redis and an SMTP server.

@@ -5,7 +5,7 @@ use crate::setup::Setup;
 
 #[tokio::test]
 async fn two_instances_start_at_once_on_an_empty_database() {
-    let setup = Setup::on_servers().await;
+    let setup = Setup::on_fresh_servers().await;
     let (mut one, mut two) = (setup.spawn(), setup.spawn());
     tokio::join!(one.wait_ready(), two.wait_ready());
 
