@@ -112,7 +112,8 @@ pub(crate) async fn run(options: &Options, report: &mut Report) {
             Figure::new(format!("decide_cost_c{callers}"), "ratio", costs.median()).at_most(COST).context(context),
         );
         let context = format!("{:.2}..{:.2}", tails.min(), tails.max());
-        report.add(Figure::new(format!("decide_p99_c{callers}"), "ratio", tails.median()).context(context));
+        report
+            .add(Figure::new(format!("decide_p99_c{callers}"), "ratio", tails.median()).at_most(COST).context(context));
     }
     assert_eq!(limiter.counters().decided_locally, 0, "Redis has decided all");
 }

@@ -2,7 +2,7 @@
 //!
 //! Most routes have one limit, by the client's address alone: [`by_route`] is the table, asked before routing. Those that
 //! mail somebody or try something ask for themselves, once they know about whom: [`request`], [`register`],
-//! [`verify`], [`login`]. Either way all limits of a request are decided together, in one call.
+//! [`verify`], [`login`]. Either way all limits of a request are decided together, in one call; in two where a CAPTCHA stands between them.
 
 use actix_web::dev::Url;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};

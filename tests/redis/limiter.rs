@@ -88,7 +88,7 @@ async fn denied_requests_are_not_recorded_and_a_log_is_no_longer_than_its_limit(
     }
     assert_eq!(recorded(&server, PolicyName::ApiAddress, "a").await, 5);
     let left: i64 = server.ask(&["PTTL", "rate:api_address:a"]).await;
-    assert!(left > 290_000 && left <= 600_001, "{left}");
+    assert!(left > 290_000 && left <= 300_001, "{left}");
 }
 
 #[tokio::test]

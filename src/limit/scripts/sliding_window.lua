@@ -5,8 +5,7 @@
 -- recorded under all of them; a denied request is recorded under none.
 --
 -- KEYS      a list each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than
---           its limit; expires when its newest entry has left the window, at most another window later. Those of the first
---           request, then those of the next.
+--           its limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
 -- ARGV[1]   1 to decide and record, 0 only to look
 -- ARGV      then for each request the number of its keys, and for each of these
 --             its limit, in requests
@@ -40,14 +39,9 @@ local function gone(key, count, horizon)
   return known
 end
 
--- Has `key` expire once an entry of `at` has left the window, at the end of the window after the one of `at`, where windows are
--- counted from 1970. So this is to be done once a window: `oldest` tells whether it has been. A list that went too early
--- would let a request too many pass; hence the rounding up.
-local function expire(key, oldest, at, window)
-  local number_of_window = math.floor(at / window)
-  if not oldest or math.floor(oldest / window) < number_of_window then
-    call('PEXPIREAT', key, math.ceil((number_of_window + 2) * window / 1000))
-  end
+-- Rounded up: a list that goes before its newest entry is due would let a request too many pass.
+local function expire(key, newest, window)
+  call('PEXPIREAT', key, math.ceil((newest + window) / 1000))
 end
 
 -- Records `owed` requests of `age` under `key`; gives the number of entries afterwards and the oldest. They count from
@@ -58,7 +52,7 @@ local function settle(key, count, oldest, limit, window, owed, age)
   if times <= 0 or age >= window then return count, oldest end
   if count > 0 then at = math.max(at, number(call('LINDEX', key, -1))) end
   for _ = 1, times do call('RPUSH', key, at) end
-  expire(key, oldest, at, window)
+  expire(key, at, window)
   return count + times, oldest or at
 end
 
@@ -101,7 +95,7 @@ while first <= #KEYS do
       if type(try('RPUSH', key, now)) == 'table' then
         recorded, decided = false, false
       else
-        expire(key, oldests[i], now, window)
+        expire(key, now, window)
         count = count + 1
       end
     elseif decided and count >= limit then
