@@ -94,10 +94,23 @@ async fn compare(sides: &[Side; 2], callers: usize, rounds: usize, length: Durat
     found
 }
 
+/// What is decided: `policy` is such that after the first round nearly all of it ends so.
+const OUTCOMES: [(&str, &str); 2] = [("allowed", "20/10s"), ("refused", "5/1d")];
+
 pub(crate) async fn run(options: &Options, report: &mut Report) {
-    eprintln!("decide: one policy, {SUBJECTS} subjects");
+    for (outcome, policy) in OUTCOMES {
+        run_one(outcome, policy, options, report).await;
+    }
+}
+
+async fn run_one(outcome: &str, policy: &str, options: &Options, report: &mut Report) {
+    eprintln!("decide: {outcome}, {SUBJECTS} subjects");
     let server = support::Redis::start().await;
-    let (limiter, redis) = place::limiter(&server, &[]).await;
+    let (limiter, redis) = place::limiter(&server, &[("limits.otp_request_email", policy)]).await;
+    if outcome == "refused" {
+        use_up(&limiter).await;
+    }
+    let before = limiter.counters();
     let sides = [Side::Empty(redis.clone()), Side::Limiter(limiter.clone())];
     let (rounds, length) =
         if options.quick { (5, Duration::from_millis(500)) } else { (9, Duration::from_millis(1500)) };
@@ -108,12 +121,25 @@ pub(crate) async fn run(options: &Options, report: &mut Report) {
     });
     for (callers, Compared { costs, tails, own, peer }) in CALLERS.into_iter().zip(measured.await.expect("no panic")) {
         let context = format!("{:.2}..{:.2}; {} of {} a second", costs.min(), costs.max(), own.spread(), peer.spread());
-        report.add(
-            Figure::new(format!("decide_cost_c{callers}"), "ratio", costs.median()).at_most(COST).context(context),
-        );
+        let name = format!("decide_{outcome}_cost_c{callers}");
+        report.add(Figure::new(name, "ratio", costs.median()).at_most(COST).context(context));
         let context = format!("{:.2}..{:.2}", tails.min(), tails.max());
-        report
-            .add(Figure::new(format!("decide_p99_c{callers}"), "ratio", tails.median()).at_most(COST).context(context));
+        let name = format!("decide_{outcome}_p99_c{callers}");
+        report.add(Figure::new(name, "ratio", tails.median()).at_most(COST).context(context));
     }
-    assert_eq!(limiter.counters().decided_locally, 0, "Redis has decided all");
+    let after = limiter.counters();
+    assert_eq!(after.decided_locally, 0, "Redis has decided all");
+    let (allowed, denied) = (after.allowed - before.allowed, after.denied - before.denied);
+    let others = if outcome == "allowed" { denied } else { allowed };
+    assert!(others * 20 < allowed + denied, "{allowed} were allowed and {denied} refused");
+}
+
+/// Leaves nothing to anybody.
+async fn use_up(limiter: &Limiter) {
+    const TOGETHER: usize = 100;
+    for first in (0..SUBJECTS).step_by(TOGETHER) {
+        let numbers = (first..first + TOGETHER).flat_map(|number| [number; 5]);
+        let asked = numbers.map(|number| async move { drop(limiter.check(&[place::mailbox(number)]).await) });
+        futures_util::future::join_all(asked).await;
+    }
 }

@@ -16,7 +16,7 @@ use futures_util::future::{Either, FutureExt, LocalBoxFuture, MapOk, TryFutureEx
 
 use super::Site;
 use super::headers::Common;
-use super::hot::Hot;
+use super::hot::{Hot, Question};
 use super::shield::Shield;
 
 /// What is in front of the application. One for the process.
@@ -75,12 +75,12 @@ where
 
     fn call(&self, request: Request) -> Self::Future {
         let Parts { site, hot, shield, common } = &*self.front;
-        if let Some(question) = hot.question(request.head()) {
+        if let Some(question) = Question::of(request.head()) {
             if site.auth.asks_redis_alone() {
-                let by_redis = by_redis(self.front.clone(), request, self.application.clone());
+                let by_redis = by_redis(self.front.clone(), question, request, self.application.clone());
                 return Either::Right(Either::Right(by_redis.boxed_local()));
             }
-            if let Some(response) = question.answer(request.head(), site, common) {
+            if let Some(response) = hot.answer(question, request.head(), site, common) {
                 return Either::Left(ready(Ok(response.into())));
             }
         } else if let Some(response) = shield.refuse(request.head(), site, common) {
@@ -97,16 +97,14 @@ where
     application.call(request).map_ok(Response::from)
 }
 
-/// Has Redis answer `request`, which is a [`hot::Question`](super::hot::Question), and `application` where it cannot.
-async fn by_redis<S>(front: Arc<Parts>, request: Request, application: Rc<S>) -> Outcome
+/// Has Redis answer `question`, which `request` asks, and `application` where it cannot.
+async fn by_redis<S>(front: Arc<Parts>, question: Question, request: Request, application: Rc<S>) -> Outcome
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse>,
 {
     let Parts { site, hot, common, .. } = &*front;
-    if let Some(question) = hot.question(request.head())
-        && let Some(response) = question.ask_redis(request.head(), site, common).await
-    {
-        return Ok(response.into());
+    match hot.ask_redis(question, request.head(), site, common).await {
+        Some(response) => Ok(response.into()),
+        None => behind(&*application, request).await,
     }
-    behind(&*application, request).await
 }

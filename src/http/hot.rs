@@ -96,6 +96,32 @@ impl Figures {
     }
 }
 
+/// One of the hot routes.
+#[derive(Clone, Copy)]
+enum Route {
+    Validate,
+    ForwardAuth,
+}
+
+/// What is asked on one of the hot routes, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Question {
+    route: Route,
+    asked: Instant,
+}
+
+impl Question {
+    /// That of `request`, if it is one that can be answered here.
+    pub(super) fn of(request: &RequestHead) -> Option<Self> {
+        let route = match request.uri.path() {
+            VALIDATE => Route::Validate,
+            FORWARD_AUTH => Route::ForwardAuth,
+            _ => return None,
+        };
+        (request.method == Method::GET).then(|| Self { route, asked: Instant::now() })
+    }
+}
+
 /// What the hot path keeps ready.
 pub(super) struct Hot {
     validate: Figures,
@@ -108,44 +134,40 @@ impl Hot {
         Self { validate: Figures::of(site, VALIDATE), forward_auth: Figures::of(site, FORWARD_AUTH) }
     }
 
-    /// The question that `request` asks, if it is one that can be answered here.
-    pub(super) fn question(&self, request: &RequestHead) -> Option<Question<'_>> {
-        let (figures, route, answer): (_, _, fn(&Authenticated) -> HttpResponse) = match request.uri.path() {
-            VALIDATE => (&self.validate, VALIDATE, validated),
-            FORWARD_AUTH => (&self.forward_auth, FORWARD_AUTH, passed),
-            _ => return None,
-        };
-        (request.method == Method::GET).then(|| Question { figures, route, answer, asked: Instant::now() })
-    }
-}
-
-/// What is asked on one of the hot routes.
-pub(super) struct Question<'a> {
-    figures: &'a Figures,
-    route: &'static str,
-    answer: fn(&Authenticated) -> HttpResponse,
-    asked: Instant,
-}
-
-impl Question<'_> {
-    /// The complete answer, if it can be given at once.
-    pub(super) fn answer(&self, request: &RequestHead, site: &Site, common: &Common) -> Option<HttpResponse> {
-        let who = extract::recognised(request, site, self.asked)?;
-        Some(self.about(&who, site, common))
+    /// The complete answer to `question`, which `request` asks, if it can be given at once.
+    pub(super) fn answer(
+        &self,
+        question: Question,
+        request: &RequestHead,
+        site: &Site,
+        common: &Common,
+    ) -> Option<HttpResponse> {
+        let who = extract::recognised(request, site, question.asked)?;
+        Some(self.about(&who, question, site, common))
     }
 
-    /// The complete answer, if Redis alone can tell it. May be dropped.
-    pub(super) async fn ask_redis(&self, request: &RequestHead, site: &Site, common: &Common) -> Option<HttpResponse> {
+    /// The complete answer to `question`, which `request` asks, if Redis alone can tell it. May be dropped.
+    pub(super) async fn ask_redis(
+        &self,
+        question: Question,
+        request: &RequestHead,
+        site: &Site,
+        common: &Common,
+    ) -> Option<HttpResponse> {
         let who = extract::recognised_by_redis(request, site).await?;
-        Some(self.about(&who, site, common))
+        Some(self.about(&who, question, site, common))
     }
 
-    fn about(&self, who: &Authenticated, site: &Site, common: &Common) -> HttpResponse {
-        let (mut response, id) = ((self.answer)(who), RequestId::new(site, self.asked));
+    fn about(&self, who: &Authenticated, question: Question, site: &Site, common: &Common) -> HttpResponse {
+        let (figures, mut response, route) = match question.route {
+            Route::Validate => (&self.validate, validated(who), VALIDATE),
+            Route::ForwardAuth => (&self.forward_auth, passed(who), FORWARD_AUTH),
+        };
+        let id = RequestId::new(site, question.asked);
         common.stamp(response.headers_mut(), &id);
-        self.figures.answered.inc();
-        self.figures.seconds.observe(self.asked.elapsed().as_secs_f64());
-        log::debug!(request_id = &*id, status = 200; "GET {}", self.route);
+        figures.answered.inc();
+        figures.seconds.observe(question.asked.elapsed().as_secs_f64());
+        log::debug!(request_id = &*id, status = 200; "GET {route}");
         response
     }
 }

@@ -44,6 +44,14 @@ impl Ask {
         Self { place, take: false }
     }
 
+    /// Whose own cell is asked; `None` if it is a shared one.
+    pub(super) fn subject(&self) -> Option<&str> {
+        match &self.place {
+            Place::Own(subject) => Some(subject),
+            Place::Shared(..) => None,
+        }
+    }
+
     /// The same, taking.
     pub(super) fn taking(self) -> Self {
         Self { take: true, ..self }

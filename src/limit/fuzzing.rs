@@ -7,9 +7,9 @@ use crate::settings::{Limits, Policy};
 /// that is no answer to it.
 pub fn told(reply: &[u8], limits: &Limits) -> Option<Vec<(&'static str, String)>> {
     let value = ::redis::parse_redis_value(reply).ok()?;
-    let answer: Vec<(i64, i64, i64)> = ::redis::from_redis_value(value).ok()?;
+    let answer: Vec<u8> = ::redis::from_redis_value(value).ok()?;
     let policy = PolicyName::VerifyAddress;
-    let verdict = shared::verdict(*answer.first()?)?;
+    let verdict = shared::verdict(&answer)?;
     let Policy { limit, window } = limits.of(policy);
     let windows = vec![Window { policy, limit, remaining: verdict.remaining, reset: verdict.reset, window }];
     Some(headers(&if verdict.allows() {

@@ -102,10 +102,10 @@ impl<C: Clock + Clone> Local<C> {
     }
 
     /// Takes note of what Redis has decided about `checks`: no more is left here than there.
-    pub(super) fn follow(&self, checks: &[Check], verdicts: &[Verdict]) {
+    pub(super) fn follow(&self, checks: Vec<Check>, verdicts: &[Verdict]) {
         let _one_at_a_time = self.one_at_a_time();
-        for (check, verdict) in checks.iter().zip(verdicts) {
-            self.bucket(check.policy).leave(&check.subject, verdict.remaining);
+        for (check, verdict) in checks.into_iter().zip(verdicts) {
+            self.bucket(check.policy).leave(check.subject, verdict.remaining);
         }
     }
 
@@ -198,14 +198,16 @@ impl<C: Clock> Bucket<C> {
 
     /// Takes as many cells as are more than `left`. A subject without a cell of its own is passed over: what is left of
     /// a shared one says nothing about it.
-    fn leave(&self, subject: &str, left: u32) {
-        if left >= self.limit.get() || !self.has_room_for(subject) {
+    fn leave(&self, subject: String, left: u32) {
+        if left >= self.limit.get() {
             return;
         }
-        let ask = Ask::look(Place::Own(subject.to_owned()));
+        let ask = Ask::look(Place::Own(subject));
         // Looking takes one off what it says.
         let free = self.limiter.check_key(&ask).map_or(0, |state| state.remaining_burst_capacity() + 1);
-        if let Some(more) = free.checked_sub(left).and_then(NonZeroU32::new) {
+        if let Some(more) = free.checked_sub(left).and_then(NonZeroU32::new)
+            && ask.subject().is_some_and(|subject| self.has_room_for(subject))
+        {
             // There are so many: nobody else takes any meanwhile.
             let _ = self.limiter.check_key_n(&ask.taking(), more);
         }

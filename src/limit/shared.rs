@@ -8,12 +8,21 @@ use std::time::Duration;
 use super::debts::Owed;
 use super::{Check, Inner, Verdict, browsers_of};
 use crate::redis::{Gathering, Redis, RedisError, Script, answer, cmd, keys};
-use crate::settings::Limits;
+use crate::settings::{Limits, Policy};
 
 static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window.lua"));
 
 /// The most requests that one call decides: while it runs, which takes some ten microseconds each, Redis does nothing else.
 const MOST: usize = 32;
+
+/// The bytes in which the script is asked about one key, in most cases.
+const ASKED: usize = 36;
+/// The bytes in which it answers.
+const TOLD: usize = 20;
+
+/// How much longer than its window a log is kept: Redis counts that time from when a call began, which is before the script
+/// has read the clock, and a log that goes too early would let a request too many pass.
+const SLACK: Duration = Duration::from_secs(1);
 
 thread_local! {
     static REQUESTS: Gathering<Inner, Request, Option<Vec<Verdict>>> = const { Gathering::new() };
@@ -22,17 +31,26 @@ thread_local! {
 /// What is to be decided together, and what Redis has yet to be told about it.
 struct Request {
     checks: Vec<Check>,
+    /// One for each check, or none at all.
     owed: Vec<Owed>,
 }
 
 impl Request {
-    /// What the script is to know.
-    fn arguments(&self, limits: &Limits) -> impl Iterator<Item = u64> {
-        let of_each = self.checks.iter().zip(&self.owed).flat_map(|(check, owed)| {
-            let policy = limits.of(check.policy);
-            [u64::from(policy.limit), micros(policy.window), u64::from(owed.count), micros(owed.age)]
-        });
-        std::iter::once(self.checks.len() as u64).chain(of_each)
+    /// Adds what the script is to know.
+    fn write(&self, limits: &Limits, to: &mut Vec<u8>) {
+        let owed = self.owed.iter().copied().chain(std::iter::repeat(Owed::default()));
+        for (position, (check, owed)) in self.checks.iter().zip(owed).enumerate() {
+            let Policy { limit, window } = limits.of(check.policy);
+            to.extend(limit.to_be_bytes());
+            to.extend(micros(window).to_be_bytes());
+            to.extend(owed.count.to_be_bytes());
+            to.extend(micros(owed.age).to_be_bytes());
+            // No request has more than a few.
+            to.push(u8::try_from(self.checks.len() - position - 1).unwrap_or(u8::MAX));
+            let kept = (window + SLACK).as_millis().to_string();
+            to.push(u8::try_from(kept.len()).unwrap_or(u8::MAX));
+            to.extend(kept.as_bytes());
+        }
     }
 }
 
@@ -47,60 +65,55 @@ pub(super) async fn decide(inner: &Arc<Inner>, redis: &Redis, checks: &[&Check])
 }
 
 async fn decide_all(inner: &Inner, redis: &Redis, requests: Vec<Request>) -> Vec<Option<Vec<Verdict>>> {
-    let decided = run(redis, &inner.limits, &requests, true).await.unwrap_or_else(|error| {
-        // Outages are logged once, where the breaker opens.
-        if !error.is_outage() {
-            log::error!("the limiter decides in process: {error}");
+    match run(redis, &inner.limits, &requests, true).await {
+        Ok(decided) => {
+            for (Request { checks, .. }, verdicts) in requests.into_iter().zip(&decided) {
+                inner.local.follow(checks, verdicts);
+            }
+            decided.into_iter().map(Some).collect()
         }
-        vec![None; requests.len()]
-    });
-    for (Request { checks, owed }, verdicts) in requests.iter().zip(&decided) {
-        match verdicts {
-            Some(verdicts) => inner.local.follow(checks, verdicts),
-            None => inner.local.still_owed(checks, owed),
+        Err(error) => {
+            // Outages are logged once, where the breaker opens.
+            if !error.is_outage() {
+                log::error!("the limiter decides in process: {error}");
+            }
+            for Request { checks, owed } in &requests {
+                inner.local.still_owed(checks, owed);
+            }
+            vec![None; requests.len()]
         }
     }
-    decided
 }
 
 /// Where `check` stands, without recording anything; `None` where Redis cannot tell.
 pub(super) async fn look(redis: &Redis, limits: &Limits, check: &Check) -> Option<Verdict> {
-    let request = Request { checks: vec![check.clone()], owed: vec![Owed::default()] };
-    run(redis, limits, &[request], false).await.ok()?.pop()??.pop()
+    let request = Request { checks: vec![check.clone()], owed: Vec::new() };
+    run(redis, limits, &[request], false).await.ok()?.pop()?.pop()
 }
 
-/// The verdicts on each of `requests`; `None` for one that could not be decided while the others could.
+/// The verdicts on each of `requests`.
 async fn run(
     redis: &Redis,
     limits: &Limits,
     requests: &[Request],
     records: bool,
-) -> Result<Vec<Option<Vec<Verdict>>>, RedisError> {
+) -> Result<Vec<Vec<Verdict>>, RedisError> {
     let keys: Vec<String> = requests.iter().flat_map(|request| &request.checks).map(key).collect();
-    let arguments = requests.iter().flat_map(|request| request.arguments(limits));
-    let arguments: Vec<u64> = std::iter::once(u64::from(records)).chain(arguments).collect();
-    let answer: Vec<(i64, i64, i64)> = redis.run_script(&SLIDING_WINDOW, &keys, &arguments).await?;
-    if answer.len() != keys.len() {
+    let mut asked = Vec::with_capacity(keys.len() * ASKED);
+    for request in requests {
+        request.write(limits, &mut asked);
+    }
+    let flag: &[u8] = if records { b"1" } else { b"0" };
+    let answer: Vec<u8> = redis.run_script(&SLIDING_WINDOW, &keys, &[flag, &asked]).await?;
+    if answer.len() != keys.len() * TOLD {
         return Err(RedisError::Reply(::redis::RedisError::from((
             ::redis::ErrorKind::UnexpectedReturnType,
             "the sliding window answered for another number of keys",
         ))));
     }
-    let mut verdicts = answer.into_iter().map(verdict);
-    Ok(requests.iter().map(|request| read(request, verdicts.by_ref().take(request.checks.len()))).collect())
-}
-
-/// The verdicts on one request, unless Redis could not decide it.
-fn read(request: &Request, verdicts: impl Iterator<Item = Option<Verdict>>) -> Option<Vec<Verdict>> {
-    let verdicts: Vec<_> = verdicts.collect();
-    if verdicts.contains(&None) {
-        let keys: Vec<_> = request.checks.iter().map(key).collect();
-        log::error!(
-            "the limiter decides in process: Redis has no memory left, or no log under one of {}",
-            keys.join(", ")
-        );
-    }
-    verdicts.into_iter().collect()
+    let mut told = answer.chunks_exact(TOLD);
+    let verdicts = |request: &Request| told.by_ref().take(request.checks.len()).filter_map(verdict).collect();
+    Ok(requests.iter().map(verdicts).collect())
 }
 
 /// Forgets what is recorded for `check`, and for the browsers known to it ([`browsers_of`]).
@@ -131,10 +144,14 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What the script says about one key; `None` where it could not decide.
-pub(super) fn verdict((remaining, wait, reset): (i64, i64, i64)) -> Option<Verdict> {
-    let time = |micros| u64::try_from(micros).ok().map(Duration::from_micros);
-    // A limit is a u32.
-    let remaining = u32::try_from(remaining).ok()?;
-    Some(Verdict { remaining, wait: time(wait)?, reset: time(reset)? })
+/// What the script says about one key, in [`TOLD`] bytes; `None` if there are fewer.
+pub(super) fn verdict(told: &[u8]) -> Option<Verdict> {
+    let (remaining, times) = told.split_first_chunk()?;
+    let (wait, reset) = times.split_first_chunk()?;
+    let time = |micros: &[u8; 8]| Duration::from_micros(u64::from_be_bytes(*micros));
+    Some(Verdict {
+        remaining: u32::from_be_bytes(*remaining),
+        wait: time(wait),
+        reset: time(reset.first_chunk()?),
+    })
 }

@@ -3,7 +3,7 @@
 //! | name | type | what | lives |
 //! |---|---|---|---|
 //! | `{mail}:urgent`, `{mail}:high`, `{mail}:normal`, `{mail}:low` | list | ids of mails that wait for a worker | until taken |
-//! | `rate:{policy}:{subject}` | list | microsecond times of the requests in the window | the policy's window |
+//! | `rate:{policy}:{subject}` | string, or list where the limit is above 128 | times of the requests in the window (`sliding_window.lua`) | the policy's window |
 //! | `gatepost:instances` | sorted set | ids of the instances that limit, by when each counts no more | 7 s after the last heartbeat |
 //! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
@@ -47,7 +47,7 @@ pub const LIMIT_RESETS: &str = "gatepost:limits";
 
 /// The log of a limiter policy for one subject. `subject` holds nothing personal: an address or a keyed hash.
 pub fn rate(policy: &str, subject: &str) -> String {
-    format!("rate:{policy}:{subject}")
+    ["rate:", policy, ":", subject].concat()
 }
 
 /// A whole user.

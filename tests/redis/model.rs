@@ -1,7 +1,7 @@
 //! The script of the sliding window beside a model of three lines, on a clock that the test moves.
 //!
-//! The script asks Redis for the time in one place; here that place reads it from the arguments instead. All else is what
-//! the product sends.
+//! The script asks Redis for the time in one place; here that place reads it from the arguments instead, and what is a short
+//! limit is said anew, so that limits of some requests have logs of both kinds. All else is what the product sends.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -11,8 +11,10 @@ use super::support;
 
 const SCRIPT: &str = include_str!("../../src/limit/scripts/sliding_window.lua");
 const KEYS: [&str; 3] = ["rate:a", "rate:b", "rate:c"];
-/// Long after now, in microseconds since 1970: Redis, whose own clock expires keys, leaves these alone.
+/// In microseconds since 1970.
 const BEGIN: u64 = 4_000_000_000_000_000;
+/// How long logs are kept, in milliseconds: by Redis's own clock, which shall not meddle here.
+const KEPT: &str = "3600000";
 
 /// What one key allows.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,8 @@ impl Model {
         let answer = asked.iter().zip(waits).map(|(Asked { key, policy, .. }, wait)| {
             let log = &mut self.0[*key];
             log.extend(recorded.then_some(now));
-            let reset = log.first().map_or(0, |first| first + policy.window - now);
+            let over = log.len().saturating_sub(usize::try_from(policy.limit).unwrap());
+            let reset = log.get(over).map_or(0, |next| next + policy.window - now);
             (policy.limit.saturating_sub(log.len() as u64), wait, reset)
         });
         answer.collect()
@@ -82,17 +85,46 @@ async fn call(
 ) -> Vec<(u64, u64, u64)> {
     let mut command = redis::cmd("EVAL");
     command.arg(script).arg(requests.iter().map(Vec::len).sum::<usize>());
-    for asked in requests.iter().flatten() {
-        command.arg(KEYS[asked.key]);
-    }
-    command.arg(u8::from(records));
-    for request in requests {
-        command.arg(request.len());
-        for Asked { policy, owed, .. } in request {
-            command.arg(policy.limit).arg(policy.window).arg(owed.0).arg(owed.1);
+    let mut numbers = Vec::new();
+    for asked in requests {
+        for (position, Asked { key, policy, owed }) in asked.iter().enumerate() {
+            command.arg(KEYS[*key]);
+            numbers.extend(u32::try_from(policy.limit).unwrap().to_be_bytes());
+            numbers.extend(policy.window.to_be_bytes());
+            numbers.extend(u32::try_from(owed.0).unwrap().to_be_bytes());
+            numbers.extend(owed.1.to_be_bytes());
+            numbers.push(u8::try_from(asked.len() - position - 1).unwrap());
+            numbers.push(u8::try_from(KEPT.len()).unwrap());
+            numbers.extend(KEPT.as_bytes());
         }
     }
-    command.arg(now / 1_000_000).arg(now % 1_000_000).query_async(conn).await.unwrap()
+    command.arg(u8::from(records)).arg(numbers).arg(now / 1_000_000).arg(now % 1_000_000);
+    let answer: Vec<u8> = command.query_async(conn).await.unwrap();
+    let time = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
+    let told = |told: &[u8]| {
+        let left = u32::from_be_bytes(told[..4].try_into().unwrap());
+        (u64::from(left), time(&told[4..12]), time(&told[12..]))
+    };
+    answer.chunks(20).map(told).collect()
+}
+
+/// What is recorded under `key`, in a log of either kind.
+async fn recorded(conn: &mut MultiplexedConnection, key: &str) -> Vec<u64> {
+    let kind: String = redis::cmd("TYPE").arg(key).query_async(conn).await.unwrap();
+    if kind == "string" {
+        let text: Vec<u8> = redis::cmd("GET").arg(key).query_async(conn).await.unwrap();
+        text.chunks(8).map(|time| u64::from_be_bytes(time.try_into().unwrap())).collect()
+    } else {
+        redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(conn).await.unwrap()
+    }
+}
+
+/// The script on a clock that its last two arguments tell, with strings for limits up to `short` and lists for others.
+fn script(short: u64) -> String {
+    let (time, limit) = ("redis.call('TIME')", "local SHORT = 128");
+    assert!(SCRIPT.contains(time) && SCRIPT.contains(limit), "the script says these two in another way");
+    let told_the_time = SCRIPT.replace(time, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+    told_the_time.replace(limit, &format!("local SHORT = {short}"))
 }
 
 fn a_policy() -> impl Strategy<Value = Policy> {
@@ -138,9 +170,11 @@ async fn play(conn: &mut MultiplexedConnection, script: &str, policies: [Policy;
             }
         }
         for asked in requests.iter().flatten() {
-            let log: Vec<u64> =
-                redis::cmd("LRANGE").arg(KEYS[asked.key]).arg(0).arg(-1).query_async(conn).await.unwrap();
-            assert_eq!(log, model.0[asked.key]);
+            let log = recorded(conn, KEYS[asked.key]).await;
+            // What is past goes from a log when something is added to it.
+            let past = log.len().saturating_sub(model.0[asked.key].len());
+            assert_eq!(log[past..], model.0[asked.key]);
+            assert!(log[..past].iter().all(|time| time + asked.policy.window <= now));
             assert!(log.len() as u64 <= policies[asked.key].limit, "a log is no longer than its limit");
         }
     }
@@ -151,15 +185,17 @@ async fn play(conn: &mut MultiplexedConnection, script: &str, policies: [Policy;
 
 #[test]
 fn the_script_decides_as_the_model_does_whatever_the_clock_the_limits_and_the_subjects() {
-    let script = SCRIPT.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
-    assert_ne!(script, SCRIPT, "the script has another way to tell the time");
+    // Halving a limit takes some from one kind of log to the other.
+    let scripts = [4, 128].map(script);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(support::Redis::start());
     let conn = runtime.block_on(server.connection());
-    let mut runner = TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 70, failure_persistence: None, ..Config::default() });
     let cases = (prop::array::uniform3(a_policy()), prop::collection::vec(a_step(), 1..60));
     let outcome = runner.run(&cases, |(policies, steps)| {
-        runtime.block_on(play(&mut conn.clone(), &script, policies, &steps));
+        for script in &scripts {
+            runtime.block_on(play(&mut conn.clone(), script, policies, &steps));
+        }
         Ok(())
     });
     outcome.unwrap();
@@ -167,7 +203,7 @@ fn the_script_decides_as_the_model_does_whatever_the_clock_the_limits_and_the_su
 
 #[test]
 fn a_long_log_is_cleared_wherever_it_ends() {
-    let script = SCRIPT.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+    let script = script(0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let server = support::Redis::start().await;

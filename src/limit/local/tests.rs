@@ -240,7 +240,7 @@ proptest! {
             let checks: Vec<_> = asked.iter().map(|(policy, ..)| Check::new(*policy, subject.to_string())).collect();
             if left < 20 {
                 let told = Verdict { remaining: left, wait: Duration::ZERO, reset: Duration::ZERO };
-                local.follow(&checks[..1], &[told]);
+                local.follow(vec![checks[0].clone()], &[told]);
                 model.follow(now.as_nanos(), asked[0], left);
             }
             let checks: Vec<&Check> = checks.iter().collect();
@@ -254,11 +254,11 @@ proptest! {
 fn what_redis_says_is_left_is_left_here() {
     let (local, _) = local(10, Duration::from_mins(5));
     let told = |remaining| Verdict { remaining, wait: Duration::ZERO, reset: Duration::ZERO };
-    local.follow(&[check("a")], &[told(3)]);
+    local.follow(vec![check("a")], &[told(3)]);
     assert_eq!(local.look(&check("a")).remaining, 3);
-    local.follow(&[check("a")], &[told(7)]);
+    local.follow(vec![check("a")], &[told(7)]);
     assert_eq!(local.look(&check("a")).remaining, 3, "what was taken here is not given back");
     assert_eq!((0..20).filter(|_| passes(&local, "a")).count(), 3);
-    local.follow(&[check("b")], &[told(10)]);
+    local.follow(vec![check("b")], &[told(10)]);
     assert_eq!(local.subjects(), 1, "who has used nothing takes no memory");
 }

@@ -4,112 +4,171 @@
 -- A request is allowed if under every key of it fewer than `limit` requests were allowed in the last `window`. Then it is
 -- recorded under all of them; a denied request is recorded under none.
 --
--- KEYS      a list each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than
---           its limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
+-- KEYS      a log each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than its
+--           limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
 -- ARGV[1]   1 to decide and record, 0 only to look
--- ARGV      then for each request the number of its keys, and for each of these
---             its limit, in requests
---             its window, in microseconds
---             requests under it that an instance has allowed by itself and that are not recorded yet
---             how long ago the last of those was, in microseconds
+-- ARGV[2]   for each key, in big-endian order:
+--             its limit, in requests (4 bytes)
+--             its window, in microseconds (8)
+--             requests under it that an instance has allowed by itself and that are not recorded yet (4)
+--             how long ago the last of those was, in microseconds (8)
+--             how many keys of its request come after it (1)
+--             how long its log is kept once it is written, in milliseconds: more than the window. As text, which is what
+--             Redis reads (1 byte for its length, and so many)
 --
--- Returns three integers for each key, one after another:
---   requests left, this one subtracted if it was recorded
---   microseconds until this key allows a request; 0 if it allows this one
---   microseconds until the oldest entry leaves the window, which gives one request back; 0 if there is none
--- and -1 three times for each key of a request that could not be decided: one of its keys is not such a list, or Redis has
--- no memory left.
+-- Returns such numbers for each key, one after another:
+--   requests left, this one subtracted if it was recorded (4 bytes)
+--   microseconds until this key allows a request; 0 if it allows this one (8)
+--   microseconds until the entry leaves the window that gives one request back; 0 if there is none (8)
+-- or fails as a whole, having recorded nothing, where Redis has no memory left.
+--
+-- A call into Redis costs more than all that is done with its answer. So the logs of short limits are strings, of eight bytes
+-- for each time: all are read by one MGET, and each that changes is written by one SET. Those of long limits are lists, of which
+-- only the ends are touched. A limit that was changed may find the other kind; what is no log at all is replaced.
+--
+-- The functions take all they need: each local of the script that they used instead would be made on the heap, at every call.
 
-local call, try, number = redis.call, redis.pcall, tonumber
+-- The time of the entry that has `index` before it, of those in the window.
+local function entry(log, index, now)
+  if index >= log.stored then return now end
+  if log.text then return (struct.unpack('>I8', log.text, log.from + 8 * index)) end
+  return tonumber(redis.call('LINDEX', log.key, index))
+end
+
+-- Whether `text` holds times, none of which is beyond what a clock that was set back explains.
+local function is_log(text, latest)
+  return #text % 8 == 0 and (#text == 0 or struct.unpack('>I8', text, #text - 7) <= latest)
+end
+
+-- Opens the log of a short limit; `text` is the string that was found, if any. From a list the last times are taken, which
+-- are all that matters.
+local function open_string(log, text, short, now)
+  if not text then
+    local times = redis.pcall('LRANGE', log.key, -short, -1)
+    for i, time in ipairs(times) do times[i] = struct.pack('>I8', tonumber(time) or 0) end
+    text = table.concat(times)
+  end
+  local from, horizon = 1, now - log.window
+  if not is_log(text, now + log.window) then text = '' end
+  while from < #text and struct.unpack('>I8', text, from) <= horizon do from = from + 8 end
+  log.text, log.from, log.stored = text, from, (#text - from + 1) / 8
+end
+
+-- Opens the log of a long limit. What is past is looked for in doubling steps, then by halves, so that a long log is
+-- cleared in a few looks.
+local function open_list(log, now)
+  local key, horizon, latest = log.key, now - log.window, now + log.window
+  local count = redis.pcall('LLEN', key)
+  if type(count) == 'table' then
+    local text = redis.pcall('GET', key)
+    redis.call('DEL', key)
+    count = 0
+    if type(text) == 'string' and is_log(text, latest) then
+      for at = 1, #text, 8 do
+        count = redis.call('RPUSH', key, (struct.unpack('>I8', text, at)))
+      end
+      if count > 0 then redis.call('PEXPIRE', key, log.kept) end
+    end
+  end
+  log.stored = count
+  if count == 0 then return end
+  local oldest = tonumber(redis.call('LINDEX', key, 0))
+  if not oldest or oldest > latest then
+    redis.call('DEL', key)
+    log.stored = 0
+  elseif oldest <= horizon then
+    local past, beyond = 1, 2
+    while beyond <= count and entry(log, beyond - 1, now) <= horizon do
+      past, beyond = beyond, beyond * 2
+    end
+    beyond = math.min(beyond, count + 1)
+    while beyond - past > 1 do
+      local middle = math.floor((past + beyond) / 2)
+      if entry(log, middle - 1, now) <= horizon then past = middle else beyond = middle end
+    end
+    redis.call('LTRIM', key, past, -1)
+    log.stored = count - past
+  end
+end
+
+-- Records `times` requests that were allowed elsewhere, the last of them at `at`, before all others of this call. They count
+-- from then, and never from before what is recorded already: the order of the log.
+local function settle(log, times, at, now)
+  if log.count > 0 then at = math.max(at, entry(log, log.count - 1, now)) end
+  if log.text then
+    log.text = log.text .. string.rep(struct.pack('>I8', at), times)
+  else
+    for _ = 1, times do redis.call('RPUSH', log.key, at) end
+    redis.call('PEXPIRE', log.key, log.kept)
+  end
+  log.stored, log.count = log.stored + times, log.count + times
+end
+
+-- The longest limit whose log is a string.
+local SHORT = 128
+
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-
--- The entries of `key`, which has `count`, that are no later than `horizon`: looked for in doubling steps, then by halves,
--- so that a long log is cleared in a few looks.
-local function gone(key, count, horizon)
-  local known, beyond = 1, 2
-  while beyond <= count and number(call('LINDEX', key, beyond - 1)) <= horizon do
-    known, beyond = beyond, beyond * 2
-  end
-  beyond = math.min(beyond, count + 1)
-  while beyond - known > 1 do
-    local middle = math.floor((known + beyond) / 2)
-    if number(call('LINDEX', key, middle - 1)) <= horizon then known = middle else beyond = middle end
-  end
-  return known
-end
-
--- Rounded up: a list that goes before its newest entry is due would let a request too many pass.
-local function expire(key, newest, window)
-  call('PEXPIREAT', key, math.ceil((newest + window) / 1000))
-end
-
--- Records `owed` requests of `age` under `key`; gives the number of entries afterwards and the oldest. They count from
--- when the last of them was, and never from before what is recorded already: the order of the list.
-local function settle(key, count, oldest, limit, window, owed, age)
-  local at = now - age
-  local times = math.min(owed, limit - count)
-  if times <= 0 or age >= window then return count, oldest end
-  if count > 0 then at = math.max(at, number(call('LINDEX', key, -1))) end
-  for _ = 1, times do call('RPUSH', key, at) end
-  expire(key, at, window)
-  return count + times, oldest or at
-end
-
--- The entries of `key` in the window and the oldest of them, with what is owed; nil if `key` is no list.
-local function log(key, limit, window, owed, age)
-  local count, oldest = try('LLEN', key), nil
-  if type(count) == 'table' then return nil end
-  if count > 0 then
-    oldest = number(call('LINDEX', key, 0))
-    if oldest <= now - window then
-      local past = gone(key, count, now - window)
-      call('LTRIM', key, past, -1)
-      count = count - past
-      oldest = count > 0 and number(call('LINDEX', key, 0)) or nil
-    end
-  end
-  if owed > 0 then return settle(key, count, oldest, limit, window, owed, age) end
-  return count, oldest
-end
-
-local records = ARGV[1] == '1'
-local answer, counts, oldests, limits, windows = {}, {}, {}, {}, {}
-local first, argument = 1, 2
+local records, asked, at = ARGV[1] == '1', ARGV[2], 1
+local found = redis.call('MGET', unpack(KEYS))
+local logs, changed, of, limits, answer = {}, {}, {}, {}, {}
+local first = 1
 while first <= #KEYS do
-  local last = first + number(ARGV[argument]) - 1
-  argument = argument + 1
-  local allowed, decided = true, true
-  for i = first, last do
-    local limit, window = number(ARGV[argument]), number(ARGV[argument + 1])
-    local count, oldest = log(KEYS[i], limit, window, number(ARGV[argument + 2]), number(ARGV[argument + 3]))
-    argument = argument + 4
-    counts[i], oldests[i], limits[i], windows[i] = count, oldest, limit, window
-    if not count then decided = false elseif count >= limit then allowed = false end
-  end
-  local recorded = records and allowed and decided
-  for i = first, last do
-    local key, count, limit, window, wait = KEYS[i], counts[i], limits[i], windows[i], 0
-    if recorded then
-      -- Without memory Redis refuses the first write of a script, and none after one that it has done.
-      if type(try('RPUSH', key, now)) == 'table' then
-        recorded, decided = false, false
+  local last, allowed, more = first, true, nil
+  repeat
+    local limit, window, owed, age, kept
+    limit, window, owed, age, more, kept, at = struct.unpack('>I4I8I4I8I1I1c0', asked, at)
+    local key = KEYS[last]
+    local log = logs[key]
+    if not log then
+      log = { key = key, window = window, kept = kept, text = false, from = 0, stored = 0, count = 0, added = 0 }
+      if limit <= SHORT then open_string(log, found[last], SHORT, now) else open_list(log, now) end
+      log.count = log.stored
+      logs[key] = log
+    end
+    if owed > 0 and age < window and log.count < limit then
+      owed = math.min(owed, limit - log.count)
+      if log.added > 0 then
+        log.added, log.count = log.added + owed, log.count + owed
       else
-        expire(key, now, window)
-        count = count + 1
+        settle(log, owed, now - age, now)
+        changed[log] = true
       end
-    elseif decided and count >= limit then
-      -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
-      wait = number(call('LINDEX', key, count - limit)) + window - now
     end
-    if decided then
-      local oldest = oldests[i] or (recorded and now)
-      answer[3 * i - 2], answer[3 * i - 1] = math.max(limit - count, 0), wait
-      answer[3 * i] = oldest and oldest + window - now or 0
-    else
-      answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = -1, -1, -1
+    if log.count >= limit then allowed = false end
+    of[last], limits[last] = log, limit
+    last = last + 1
+  until more == 0
+  for i = first, last - 1 do
+    local log, limit = of[i], limits[i]
+    if allowed and records then
+      log.added, log.count = log.added + 1, log.count + 1
+      changed[log] = true
     end
+    local left, wait, reset, over = limit - log.count, 0, 0, 0
+    -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
+    if left < 0 then left, over = 0, -left end
+    if log.count > 0 then reset = entry(log, over, now) + log.window - now end
+    if left == 0 and not allowed then wait = reset end
+    answer[i] = struct.pack('>I4I8I8', left, wait, reset)
   end
-  first = last + 1
+  first = last
 end
-return answer
+
+-- Without memory Redis refuses the first of these, and none after one that it has done.
+local this = struct.pack('>I8', now)
+for log in pairs(changed) do
+  local text, added = log.text, log.added
+  if text then
+    if log.from > 1 then text = string.sub(text, log.from) end
+    if added > 0 then text = text .. (added == 1 and this or string.rep(this, added)) end
+    redis.call('SET', log.key, text, 'PX', log.kept)
+  elseif added > 0 then
+    -- Lua passes no more than some thousand arguments.
+    local some, most = {}, math.min(added, 100)
+    for i = 1, most do some[i] = now end
+    for left = added, 1, -most do redis.call('RPUSH', log.key, unpack(some, 1, math.min(left, most))) end
+    redis.call('PEXPIRE', log.key, log.kept)
+  end
+end
+return table.concat(answer)
