@@ -70,10 +70,52 @@ async fn an_idle_worker_stops_at_once_and_says_goodbye(rig: Rig) {
     assert_eq!(rig.sink.open_connections(), 1, "kept for the next mail");
     let begun = Instant::now();
     worker.shutdown(SOON).await;
-    // A pop that blocks is let end, which takes a second or two, and on a busy machine longer; not as long as there is time.
+    // Not as long as there is time.
     assert!(begun.elapsed() < SOON * 4 / 5, "{:?}", begun.elapsed());
     crate::support::eventually("the connection to be closed", SOON, async || {
         (rig.sink.open_connections() == 0).then_some(())
     })
     .await;
+}
+
+/// How many connections wait for something to be put into a list.
+async fn waiting(redis: &crate::support::Redis) -> usize {
+    let info: String = redis.ask(&["INFO", "clients"]).await;
+    let waiting = info.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
+    waiting.and_then(|count| count.parse().ok()).expect("Redis counts them")
+}
+
+/// How long it takes to stop a worker that has just begun to wait for mail: the least of some.
+async fn stopping(rig: &Rig) -> Duration {
+    let mut least = SOON;
+    for _ in 0..4 {
+        let worker = rig.worker();
+        crate::support::eventually("both lanes to wait", SOON, async || {
+            (waiting(rig.redis.as_ref().unwrap()).await == 2).then_some(())
+        })
+        .await;
+        let begun = Instant::now();
+        worker.shutdown(SOON).await;
+        least = least.min(begun.elapsed());
+    }
+    least
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_waits_for_mail_is_called_off() {
+    let rig = Rig::postgres_with_redis().await;
+    let least = stopping(&rig).await;
+    assert!(least < Duration::from_millis(600), "{least:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_calls_nobody_off_is_waited_for() {
+    let rig = Rig::postgres_with_redis().await;
+    let redis = rig.redis.as_ref().unwrap();
+    redis.ask::<()>(&["ACL", "SETUSER", "default", "-client|unblock"]).await;
+    let least = stopping(&rig).await;
+    assert!(least > Duration::from_millis(600), "the other test would not notice: {least:?}");
+    let mail = rig.accept("ann@example.org").await;
+    let _worker = rig.worker();
+    rig.until(mail.id, MailStatus::Sent).await;
 }

@@ -1,5 +1,7 @@
 //! The four lists in Redis. Ids enter on the left and leave on the right.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::{End, Entry, Lane};
@@ -8,8 +10,8 @@ use crate::mail::Counters;
 use crate::redis::keys::MAIL_LISTS;
 use crate::redis::{Cmd, FromRedisValue, MultiplexedConnection, Redis, RedisError, cmd, pipe};
 
-/// How long a pop waits for an id. Also how long a shutdown may wait for a pop, which is never abandoned: the ids in
-/// its answer would be lost.
+/// How long a pop waits for an id. Also how long a shutdown may wait for a pop that the server does not [interrupt](Interrupt): it
+/// is never abandoned, since the ids in its answer would be lost.
 const BLOCK_SECONDS: u8 = 1;
 /// How long the answer to a pop may take: longer than it blocks.
 const ANSWER: Duration = Duration::from_millis(2500);
@@ -38,6 +40,28 @@ pub(super) async fn lengths(redis: &Redis) -> Result<[usize; 4], RedisError> {
     redis.pipeline(commands).await
 }
 
+/// Ends the waiting of a [`RedisSource`]'s pop.
+pub(crate) struct Interrupt {
+    redis: Redis,
+    client: Arc<AtomicI64>,
+}
+
+impl Interrupt {
+    /// Has the server answer a pop that waits, as if its time were over. Where none waits yet, or the server refuses,
+    /// nothing happens.
+    pub(crate) async fn send(&self) {
+        let client = self.client.load(Ordering::Relaxed);
+        if client != UNKNOWN
+            && let Err(error) = self.redis.query::<()>(cmd("CLIENT").arg("UNBLOCK").arg(client).take()).await
+        {
+            log::debug!("a pop of mail ids is waited for: {error}");
+        }
+    }
+}
+
+/// No id that a server gives to a client.
+const UNKNOWN: i64 = 0;
+
 /// Takes ids out of a lane's lists, over a connection that nothing else uses.
 pub(crate) struct RedisSource {
     redis: Redis,
@@ -45,18 +69,26 @@ pub(crate) struct RedisSource {
     takes: u32,
     counters: Counters,
     connection: Option<MultiplexedConnection>,
+    /// What the server calls the connection.
+    client: Arc<AtomicI64>,
     /// Whether the server knows BLMPOP, which came with Redis 7.
     pops_batches: bool,
 }
 
 impl RedisSource {
     pub(super) fn new(redis: Redis, lane: Lane, counters: Counters) -> Self {
-        Self { redis, lane, takes: 0, counters, connection: None, pops_batches: true }
+        let client = Arc::new(AtomicI64::new(UNKNOWN));
+        Self { redis, lane, takes: 0, counters, connection: None, client, pops_batches: true }
     }
 
     /// The server, to wait for its return.
     pub(crate) fn redis(&self) -> &Redis {
         &self.redis
+    }
+
+    /// What ends a [`Self::take`] that waits.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        Interrupt { redis: self.redis.clone(), client: self.client.clone() }
     }
 
     /// Takes up to `most` ids out of one list that has any, waiting a second for one; nothing when none came.
@@ -129,7 +161,12 @@ impl RedisSource {
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(self.redis.dedicated(ANSWER).await?),
+            none => {
+                let mut connection = self.redis.dedicated(ANSWER).await?;
+                let client = cmd("CLIENT").arg("ID").query_async(&mut connection).await;
+                self.client.store(client.unwrap_or(UNKNOWN), Ordering::Relaxed);
+                none.insert(connection)
+            }
         };
         Ok(command.query_async(connection).await?)
     }

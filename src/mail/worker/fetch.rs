@@ -5,6 +5,7 @@
 //! fetcher never drops a pop half-way, and never pops more than the desk has room for.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +17,18 @@ use super::{Phase, Shared, dispatch};
 use crate::domain::clock::span;
 use crate::domain::{ChallengeId, EmailAddress, Instant, MailId};
 use crate::mail::facts::{self, Facts, Need};
-use crate::mail::queue::{Entry, Lane};
+use crate::mail::queue::{Entry, Lane, RedisSource};
 use crate::mail::render::Renderer;
 use crate::mail::transport::Mailbox;
+use crate::redis::RedisError;
 use crate::store::{Challenge, Database, Mail, StoreError, Suppression, read, update};
 
 /// How long the database may take to answer.
 const ANSWER: Duration = Duration::from_secs(6);
 /// How long a fetcher leaves a server alone that has failed.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long after one interrupt the next is sent.
+const AGAIN: Duration = Duration::from_millis(50);
 /// What instances may disagree about the time by: a row that another one has just made is due here, too.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
@@ -57,7 +61,7 @@ pub(super) async fn from_redis(shared: Arc<Shared>, lane: Lane) {
             () = shared.may_take() => {}
         }
         let Some(room) = room(&shared, lane).await else { return };
-        match source.take(room).await {
+        match take(&shared, &mut source, room).await {
             Ok(entries) if entries.is_empty() => {}
             Ok(entries) => begin(&shared, entries).await,
             Err(error) => {
@@ -71,6 +75,23 @@ pub(super) async fn from_redis(shared: Arc<Shared>, lane: Lane) {
                     } => {}
                 }
             }
+        }
+    }
+}
+
+/// Takes up to `most` ids, and does not wait for any once the worker stops.
+async fn take(shared: &Shared, source: &mut RedisSource, most: usize) -> Result<Vec<Entry>, RedisError> {
+    let interrupt = source.interrupt();
+    let mut taking = pin!(source.take(most));
+    tokio::select! {
+        taken = &mut taking => return taken,
+        () = shared.reached(Phase::Stopping) => {}
+    }
+    loop {
+        // It may not have begun to wait.
+        interrupt.send().await;
+        if let Ok(taken) = timeout(AGAIN, &mut taking).await {
+            return taken;
         }
     }
 }
