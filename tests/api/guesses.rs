@@ -274,7 +274,7 @@ on_both_setups! {
         for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=15552000"] {
             assert!(cookie.contains(attribute), "{cookie}");
         }
-        assert!(!cookie.contains("ada"), "it does not say whose it is: {cookie}");
+        assert!(!cookie.contains("example"), "it does not say whose it is: {cookie}");
         let challenge = app.challenge(ADA).await;
         let body = json!({ "challenge_id": challenge.id, "code": challenge.code(), "mode": "token" });
         let program = app.program().post("/api/auth/otp/verify", body).await.expect(200);
