@@ -5,7 +5,7 @@
 //! is asked with says which of the two is meant.
 
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use governor::nanos::Nanos;
 use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
@@ -62,8 +62,8 @@ impl Ask {
 #[derive(Clone, Default)]
 pub(super) struct Cells {
     own: Arc<DashMapStateStore<String>>,
-    /// Made when the first subject has to share.
-    shared: [Arc<OnceLock<Table>>; 2],
+    /// For those who have to share.
+    shared: [Arc<Table>; 2],
 }
 
 impl Cells {
@@ -83,7 +83,7 @@ impl Cells {
     }
 
     fn shared(&self, crowd: Crowd) -> &Table {
-        self.shared[crowd as usize].get_or_init(Table::new)
+        &self.shared[crowd as usize]
     }
 }
 

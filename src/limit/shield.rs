@@ -34,7 +34,7 @@ impl<C: Clock + Clone> Shield<C> {
         let (rate, burst) = (limits.shield_address, NonZeroU32::new(limits.shield_burst).unwrap_or(NonZeroU32::MIN));
         let refill = (rate.window / rate.limit.max(1)).max(Duration::from_nanos(1));
         let quota = Quota::with_period(refill).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
-        let limiter = RateLimiter::new(quota, Table::new(), clock.clone());
+        let limiter = RateLimiter::new(quota, Table::default(), clock.clone());
         Self { limiter, hasher: RandomState::new(), clock, refused: AtomicU64::new(0) }
     }
 

@@ -1,5 +1,7 @@
-//! Cells in a table of a fixed size: nothing is allocated, locked or swept, whatever comes. Subjects that share a cell share
-//! its budget.
+//! Cells in a table of a fixed size: nothing is allocated, locked or swept, whatever comes, once the first subject has come.
+//! Subjects that share a cell share its budget.
+
+use std::sync::OnceLock;
 
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
@@ -8,14 +10,8 @@ use governor::state::{InMemoryState, NotKeyed, StateStore};
 pub(super) const CELLS: usize = 1 << 18;
 
 /// The cells. A key is the hash of a subject.
-pub(super) struct Table(Box<[InMemoryState]>);
-
-impl Table {
-    /// A table in which nothing has been asked for.
-    pub(super) fn new() -> Self {
-        Self(std::iter::repeat_with(InMemoryState::default).take(CELLS).collect())
-    }
-}
+#[derive(Default)]
+pub(super) struct Table(OnceLock<Box<[InMemoryState]>>);
 
 impl StateStore for Table {
     type Key = u64;
@@ -24,7 +20,8 @@ impl StateStore for Table {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let place = usize::try_from(hash % self.0.len() as u64).unwrap_or(0);
-        self.0[place].measure_and_replace(&NotKeyed::NonKey, decide)
+        let cells = self.0.get_or_init(|| std::iter::repeat_with(InMemoryState::default).take(CELLS).collect());
+        let place = usize::try_from(hash % cells.len() as u64).unwrap_or(0);
+        cells[place].measure_and_replace(&NotKeyed::NonKey, decide)
     }
 }
