@@ -63,7 +63,7 @@ fn run(options: &Options, count: usize) -> Report {
     let (mut report, mut random) = (Report::new("timing"), Random::from_system());
     for (database, setup) in [("sqlite", Setup::Embedded), ("postgres", Setup::Servers)] {
         for registration in ["approval", "closed"] {
-            if !options.wants(database) {
+            if !options.wants(database) && !options.wants(&format!("{database}:{registration}")) {
                 continue;
             }
             let place = Place::start(setup, registration, timing::WARM_UP + count);

@@ -1,6 +1,6 @@
 //! Asks and takes the time, over a connection of its own and without anything in between that could have moods.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,11 @@ impl Probe {
         self.stream.write_all(request.as_bytes()).expect("the server reads");
         let mut piece = [0; 4096];
         while !is_whole(&answer) {
-            let read = self.stream.read(&mut piece).expect("the server answers in time");
+            let read = match self.stream.read(&mut piece) {
+                // Somebody has stopped this process for a while.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.expect("the server answers in time"),
+            };
             assert!(read > 0, "the server closed the connection: {}", String::from_utf8_lossy(&answer));
             answer.extend_from_slice(&piece[..read]);
         }
