@@ -54,6 +54,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The port on 127.0.0.1 that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The process that serves, for signals and its log.
     pub fn server(&mut self) -> &mut Server {
         &mut self.server
