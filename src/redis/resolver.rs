@@ -187,8 +187,7 @@ impl Search<'_> {
     ) -> Result<Found, Lost> {
         // The deadline will do: a sentinel is not held to the times of commands.
         let unhurried = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let asked = self.connect(sentinel, &unhurried).await.map_err(Lost::of_sentinel);
-        let mut asked = asked?;
+        let mut asked = self.connect(sentinel, &unhurried).await.map_err(Lost::of_sentinel)?;
         let question = cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master).take();
         let named = asked.ask::<Option<(String, u16)>>(&question, self.deadline).await;
         let Some((host, port)) = named.map_err(|error| Lost::failed(sentinel.clone(), error).of_sentinel())? else {

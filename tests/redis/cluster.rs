@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use gatepost::redis::{Redis, RedisError, TAG};
 
-use super::several::{another_server_is_found, every_kind_of_call_works, several_policies_are_decided_in_one_call};
+use super::several::{
+    HURRIED, another_server_is_found, every_kind_of_call_works, several_policies_are_decided_in_one_call,
+};
 use super::support::{self, Cluster, eventually};
 use super::{SOON, settings};
 
@@ -39,10 +41,10 @@ async fn everything_works_in_one_slot_of_a_cluster() {
 #[tokio::test]
 async fn a_replica_of_the_owner_takes_over_when_it_is_killed() {
     let mut cluster = Cluster::start().await;
-    let redis = connect(&cluster, Duration::from_millis(100)).await;
+    let redis = connect(&cluster, HURRIED).await;
     redis.set_ex("key", b"kept", KEPT).await.unwrap();
     eventually("the replica to have it", SOON, async || {
-        (cluster.replica.ask::<u64>(&["DBSIZE"]).await == cluster.owner.ask::<u64>(&["DBSIZE"]).await).then_some(())
+        keys(&cluster.replica).await.contains(&"{gatepost}:key".to_owned()).then_some(())
     })
     .await;
     cluster.owner.kill();

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use gatepost::redis::{Redis, RedisError, cmd};
 
-use super::several::{another_server_is_found, every_kind_of_call_works, several_policies_are_decided_in_one_call};
+use super::several::{
+    HURRIED, another_server_is_found, every_kind_of_call_works, several_policies_are_decided_in_one_call,
+};
 use super::support::{Sentinel, eventually};
 use super::{SOON, settings};
 
@@ -36,7 +38,7 @@ async fn everything_works_at_the_master_with_its_credentials_and_database() {
 #[tokio::test]
 async fn the_replica_takes_over_when_the_master_is_killed() {
     let mut sentinel = Sentinel::start().await;
-    let redis = connect(sentinel.url(), Duration::from_millis(100)).await;
+    let redis = connect(sentinel.url(), HURRIED).await;
     redis.set_ex("key", b"kept", KEPT).await.unwrap();
     eventually("the replica to have it", SOON, async || {
         sentinel.replica.ask::<Option<String>>(&["GET", "key"]).await.map(drop)
@@ -46,6 +48,27 @@ async fn the_replica_takes_over_when_the_master_is_killed() {
     another_server_is_found(&redis, "key").await;
     redis.set_ex("new", b"x", KEPT).await.unwrap();
     assert!(sentinel.replica.ask::<Option<String>>(&["GET", "new"]).await.is_some());
+}
+
+#[tokio::test]
+async fn a_master_that_hung_is_not_used_again_when_it_goes_on() {
+    let sentinel = Sentinel::start().await;
+    let redis = connect(sentinel.url(), HURRIED).await;
+    redis.set_ex("key", b"kept", KEPT).await.unwrap();
+    eventually("the replica to have it", SOON, async || {
+        sentinel.replica.ask::<Option<String>>(&["GET", "key"]).await.map(drop)
+    })
+    .await;
+    sentinel.master.pause();
+    another_server_is_found(&redis, "key").await;
+    sentinel.master.resume();
+    // It takes itself for the master until the sentinel has told it otherwise, which takes some ten seconds.
+    let role: Vec<redis::Value> = sentinel.master.ask(&["ROLE"]).await;
+    assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()));
+    let mut fresh = redis.dedicated(SOON).await.unwrap();
+    let about: String = cmd("INFO").arg("server").query_async(&mut fresh).await.unwrap();
+    assert!(about.contains(&format!("tcp_port:{}", sentinel.replica.port())), "{about}");
+    assert!(redis.available());
 }
 
 #[tokio::test]

@@ -116,8 +116,9 @@ impl Cluster {
 async fn node(directory: &tempfile::TempDir) -> Redis {
     let (bus, directory) = (free_port().to_string(), directory.path().to_str().expect("a path in UTF-8"));
     let of_the_cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
-    // A replica is not left to wait for others to come.
-    Redis::start_with(&[&of_the_cluster[..], &["--dir", directory, "--repl-diskless-sync-delay", "0"]].concat()).await
+    // A replica is not left to wait for others to come, and takes over however long a busy machine has kept it from its master.
+    let of_the_replica = ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"];
+    Redis::start_with(&[&of_the_cluster[..], &["--dir", directory], &of_the_replica].concat()).await
 }
 
 async fn id(node: &Redis) -> String {
