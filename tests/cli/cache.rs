@@ -171,14 +171,12 @@ async fn the_master_that_sentinel_names_is_shown_and_a_wrong_name_is_told() {
 }
 
 /// A node of a Cluster that has these slots.
-async fn node(slots: [u16; 2], more: &[&str]) -> (Redis, tempfile::TempDir) {
-    let (bus, directory) = (free_port().to_string(), tempfile::tempdir().unwrap());
-    let of_the_cluster =
-        ["--cluster-enabled", "yes", "--cluster-port", &bus, "--dir", directory.path().to_str().unwrap()];
-    let redis = Redis::start_with(&[&of_the_cluster[..], more].concat()).await;
+async fn node(slots: [u16; 2], more: &[&str]) -> Redis {
+    let bus = free_port().to_string();
+    let redis = Redis::start_with(&[&["--cluster-enabled", "yes", "--cluster-port", &bus], more].concat()).await;
     let [from, to] = slots.map(|slot| slot.to_string());
     redis.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", &from, &to]).await;
-    (redis, directory)
+    redis
 }
 
 #[tokio::test]
@@ -188,7 +186,7 @@ async fn a_cluster_is_told_from_a_server_alone() {
     let outcome = ping(&clustered(&alone)).await;
     assert!(outcome.failed_with(1).contains("not in cluster mode: use redis://"), "{outcome:?}");
 
-    let (node, _directory) = node([0, 16_383], &[]).await;
+    let node = node([0, 16_383], &[]).await;
     let outcome = ping(&node.url()).await;
     let advice = format!("is a node of a Cluster: use {}", clustered(&node));
     assert!(outcome.code == 1 && outcome.stderr.contains(&advice), "{outcome:?}");
@@ -220,8 +218,8 @@ async fn a_node_that_another_leads_to_is_reached_with_tls_as_well() {
         [&of_this[..], &of_all, &announced].concat()
     };
     // All of Gatepost's keys are in slot 11867.
-    let (seed, _seeds_directory) = node([0, 11_866], &tls(&ports[0])).await;
-    let (owner, _owners_directory) = node([11_867, 16_383], &tls(&ports[1])).await;
+    let seed = node([0, 11_866], &tls(&ports[0])).await;
+    let owner = node([11_867, 16_383], &tls(&ports[1])).await;
     let bus: Vec<String> = owner.ask(&["CONFIG", "GET", "cluster-port"]).await;
     seed.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &ports[1], &bus[1]]).await;
     let url = format!("rediss+cluster://localhost:{}", ports[0]);

@@ -23,7 +23,6 @@ pub struct Cluster {
     pub replica: Redis,
     /// The number of that slot.
     pub slot: u16,
-    _directories: [tempfile::TempDir; 4],
 }
 
 impl Cluster {
@@ -33,11 +32,9 @@ impl Cluster {
     ///
     /// When `redis-server` is missing or does not start.
     pub async fn start() -> Self {
-        let directories = [(); 4].map(|()| tempfile::tempdir().expect("a directory"));
-        let [a, b, c, d] = &directories;
-        let (owner, other, third, replica) = tokio::join!(node(a), node(b), node(c), node(d));
+        let (owner, other, third, replica) = tokio::join!(node(), node(), node(), node());
         let slot: u16 = owner.ask(&["CLUSTER", "KEYSLOT", "{gatepost}"]).await;
-        let cluster = Self { owner, other, third, replica, slot, _directories: directories };
+        let cluster = Self { owner, other, third, replica, slot };
         cluster.join().await;
         cluster
     }
@@ -113,12 +110,12 @@ impl Cluster {
     }
 }
 
-async fn node(directory: &tempfile::TempDir) -> Redis {
-    let (bus, directory) = (free_port().to_string(), directory.path().to_str().expect("a path in UTF-8"));
+async fn node() -> Redis {
+    let bus = free_port().to_string();
     let of_the_cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
     // A replica is not left to wait for others to come, and takes over however long a busy machine has kept it from its master.
     let of_the_replica = ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"];
-    Redis::start_with(&[&of_the_cluster[..], &["--dir", directory], &of_the_replica].concat()).await
+    Redis::start_with(&[&of_the_cluster[..], &of_the_replica].concat()).await
 }
 
 async fn id(node: &Redis) -> String {
