@@ -9,9 +9,9 @@
 //! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscriber`] for pub/sub,
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
-//! **One server.** However many the URL names, one of them has all keys, and every connection goes to that one. The [resolver]
-//! finds it anew for each: by asking sentinels for the master, or nodes of a Cluster for the one with the slot in which all names
-//! [are](key).
+//! **One server.** However many the URL names, one of them has all keys, and every connection goes to that one. It is
+//! found anew for each (`resolver.rs`): by asking sentinels for the master, or nodes of a Cluster for the one with the slot in
+//! which all names are (`key.rs`).
 //!
 //! **The life of an outage.** A connection that breaks, or three failures in a row (no answer in time, or a server that
 //! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout. Where there may
