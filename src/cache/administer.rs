@@ -196,27 +196,25 @@ impl Cache {
 async fn remove(redis: &Redis, scope: &Scope) -> Result<u64, RedisError> {
     let mut removed = 0;
     for pattern in scope.patterns() {
-        let mut cursor = "0".to_owned();
+        let mut from = 0;
         loop {
-            let scan = cmd("SCAN").arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP).take();
-            let (next, found) = redis.query::<(String, Vec<Vec<u8>>)>(scan).await?;
-            if !found.is_empty() {
-                removed += redis.query::<u64>(cmd("UNLINK").arg(found).take()).await?;
-            }
-            if next == "0" {
+            let (next, found) = redis.scan(from, &pattern, STEP).await?;
+            removed += redis.unlink(&found).await?;
+            if next == 0 {
                 break;
             }
-            cursor = next;
+            from = next;
         }
     }
     Ok(removed)
 }
 
-async fn look_up(redis: &Redis, key: &str) -> Result<Held, RedisError> {
+async fn look_up(redis: &Redis, name: &str) -> Result<Held, RedisError> {
+    let key = redis.key(name);
     let kind: String = redis.query(cmd("TYPE").arg(key).take()).await?;
     let value = match kind.as_str() {
         "none" => None,
-        "string" => redis.get(key).await?.map(|bytes| readable(&bytes)),
+        "string" => redis.get(name).await?.map(|bytes| readable(&bytes)),
         "hash" => {
             let fields: Vec<(String, Vec<u8>)> = redis.query(cmd("HGETALL").arg(key).take()).await?;
             let fields = fields.iter().map(|(name, bytes)| (name.clone(), readable(bytes)));
@@ -228,7 +226,7 @@ async fn look_up(redis: &Redis, key: &str) -> Result<Held, RedisError> {
     let ttl: i64 = redis.query(cmd("PTTL").arg(key).take()).await?;
     // Not every provider allows this one.
     let bytes = redis.query::<Option<u64>>(cmd("MEMORY").arg("USAGE").arg(key).take()).await.unwrap_or_default();
-    Ok(Held { key: key.to_owned(), ttl_ms: u64::try_from(ttl).ok(), bytes, value })
+    Ok(Held { key: name.to_owned(), ttl_ms: u64::try_from(ttl).ok(), bytes, value })
 }
 
 fn readable(bytes: &[u8]) -> Value {

@@ -154,7 +154,7 @@ async fn subscription(cache: &Weak<Inner>, redis: Option<&Redis>) {
         let mut gone = available.clone();
         let ended = tokio::select! {
             ended = listening => ended,
-            _ = gone.wait_for(|available| !*available) => Ok(()),
+            _ = gone.changed() => Ok(()),
         };
         let Some(cache) = cache_of(cache) else { return };
         if let Err(error) = ended {

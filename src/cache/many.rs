@@ -97,8 +97,12 @@ impl Shared {
         let Some(redis) = self.redis().filter(|redis| redis.available()) else { return (nothing(true), false) };
         let Some((until, ends)) = self.belief() else { return (nothing(false), true) };
         let names: Vec<String> = ids.iter().map(|id| keys::user_id(*id)).collect();
+        let mut question = cmd("MGET");
+        for name in &names {
+            question.arg(redis.key(name));
+        }
         // What is of another type counts as nothing: MGET says so. The fill replaces it.
-        let values = match redis.query::<Vec<Option<Vec<u8>>>>(cmd("MGET").arg(&names).take()).await {
+        let values = match redis.query::<Vec<Option<Vec<u8>>>>(question).await {
             Ok(values) => values,
             Err(error) => {
                 failed(&error, counts);

@@ -79,7 +79,7 @@ impl Cache {
         let mut may_fill = false;
         if at_least != FROM_DATABASE {
             let parse = |bytes: Option<Vec<u8>>| bytes.map(|bytes| parse_id(&bytes));
-            match self.0.shared.read(&key, get(&key), &self.0.id_counts, parse).await {
+            match self.0.shared.read(&key, get, &self.0.id_counts, parse).await {
                 Lookup::Found(id, _) => return Ok(Entry::new(Some(id), i64::MAX, began)),
                 Lookup::Nothing => may_fill = true,
                 Lookup::Away => {}

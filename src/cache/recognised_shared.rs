@@ -22,7 +22,7 @@ use super::session::SessionName;
 use super::shared::{Stored, failed, get};
 use super::{Cache, Inner, session, user};
 use crate::domain::Digest;
-use crate::redis::{Cmd, keys, pipe};
+use crate::redis::{Cmd, Redis, keys, pipe};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
 pub(super) const READINGS: usize = 10_000;
@@ -48,10 +48,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    fn new(name: SessionName, who: Arc<Recognised>) -> Self {
+    fn new(name: SessionName, who: Arc<Recognised>, redis: &Redis) -> Self {
         let (session_key, user_key) = (name.key(), keys::user_id(who.user.id));
         let length = user::stored(&who.user).map_or(0, |stored| user::beginning(&stored).len());
-        let question = Arc::new([session::stamp_of(&session_key), user::beginning_of(&user_key, length)]);
+        let (session, user) = (redis.key(&session_key), redis.key(&user_key));
+        let question = Arc::new([session::stamp_of(session), user::beginning_of(user, length)]);
         Self { name, session_key, user_key, question, said: None, who, admitted: AtomicU64::new(NEVER) }
     }
 
@@ -65,10 +66,10 @@ impl Reading {
 
     /// The same credential, read in full from what Redis says now.
     async fn renewed(&self, cache: &Cache) -> Option<Self> {
-        let mut both = pipe();
-        both.add_command(session::command(&self.session_key)).add_command(get(&self.user_key));
+        let (redis, mut both) = (cache.0.shared.redis()?, pipe());
+        both.add_command(session::command(redis.key(&self.session_key))).add_command(get(redis.key(&self.user_key)));
         let read = cache.0.guards.begin();
-        let (fields, user): (_, Option<Vec<u8>>) = cache.0.shared.redis()?.pipeline(both).await.ok()?;
+        let (fields, user): (_, Option<Vec<u8>>) = redis.pipeline(both).await.ok()?;
         let stored = user?;
         let Some(Stored::Value(session)) = session::parse(fields, self.name) else { return None };
         let Stored::Value(user) = user::parse(&stored, self.who.user.id) else { return None };
@@ -80,7 +81,7 @@ impl Reading {
         let beginning = user::beginning(&stored).to_vec();
         let said = [Some(session::stamp(&session).into_bytes()), Some(beginning)];
         let who = Arc::new(Recognised { user, session, hold: None, last_used, answer: OnceLock::new() });
-        Some(Self { said: Some((said, read)), ..Self::new(self.name, who) })
+        Some(Self { said: Some((said, read)), ..Self::new(self.name, who, redis) })
     }
 
     /// Whether what was read from `read` on is not older than what is known of.
@@ -157,8 +158,9 @@ impl Cache {
 
     /// Makes it possible to ask Redis alone for this credential.
     pub(super) fn keep_for_redis(&self, credential: Digest, name: SessionName, who: &Arc<Recognised>) {
-        if self.asks_redis_alone() && self.0.readings.get(&credential).is_none() {
-            self.0.readings.put(credential, Arc::new(Reading::new(name, who.clone())), |_| false);
+        let Some(redis) = self.0.shared.redis().filter(|_| self.asks_redis_alone()) else { return };
+        if self.0.readings.get(&credential).is_none() {
+            self.0.readings.put(credential, Arc::new(Reading::new(name, who.clone(), redis)), |_| false);
         }
     }
 }

@@ -72,8 +72,9 @@ impl Cache {
         let generation = keys::generation(key.resource.name());
         let mut commands = pipe();
         // A generation that Redis has lost is one that never was: no old answer has it.
-        commands.cmd("SET").arg(&generation).arg(self.new_generation()).arg("NX").ignore();
-        commands.cmd("GET").arg(&generation).cmd("GET").arg(&key.text);
+        let generation = redis.key(&generation);
+        commands.cmd("SET").arg(generation).arg(self.new_generation()).arg("NX").ignore();
+        commands.cmd("GET").arg(generation).cmd("GET").arg(redis.key(&key.text));
         let stored = match redis.pipeline::<(Option<String>, Option<Vec<u8>>)>(commands).await {
             Ok((Some(token), stored)) => (token, stored),
             Ok((None, _)) => return Found::Away,
@@ -151,7 +152,7 @@ impl Cache {
         let mut commands = pipe();
         for resource in resources {
             let key = keys::generation(resource.name());
-            commands.cmd("SET").arg(&key).arg(self.new_generation()).ignore();
+            commands.cmd("SET").arg(redis.key(&key)).arg(self.new_generation()).ignore();
             commands.cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(format!("0 {key}")).ignore();
         }
         let done = redis.pipeline::<()>(commands).await;

@@ -9,7 +9,7 @@ use super::Cache;
 use super::shared::{Kind, Lookup, Mark, SCHEMA, Stored, hash};
 use super::tier::{Began, Entry, FROM_DATABASE};
 use crate::domain::{Digest, SessionId};
-use crate::redis::{Cmd, cmd, keys};
+use crate::redis::{Cmd, Key, cmd, keys};
 use crate::store::{Session, StoreError, read};
 
 /// How long a session may stay in Redis; never longer than it lasts.
@@ -103,7 +103,7 @@ impl Cache {
         let mut may_fill = false;
         if at_least != FROM_DATABASE {
             let parse = |fields| parse(fields, name);
-            match self.0.shared.read(&key, command(&key), &self.0.session_counts, parse).await {
+            match self.0.shared.read(&key, command, &self.0.session_counts, parse).await {
                 Lookup::Found(session, until) if session.version >= at_least => {
                     let version = session.version;
                     return Ok(Entry::new(Some(session), version, began).until(until));
@@ -159,12 +159,12 @@ pub(super) fn stamp(session: &Session) -> String {
 }
 
 /// Asks for the stamp alone.
-pub(super) fn stamp_of(key: &str) -> Cmd {
+pub(super) fn stamp_of(key: Key<'_>) -> Cmd {
     cmd("HGET").arg(key).arg("stamp").take()
 }
 
 /// Asks for the fields of a session.
-pub(super) fn command(key: &str) -> Cmd {
+pub(super) fn command(key: Key<'_>) -> Cmd {
     cmd("HMGET").arg(key).arg("schema").arg("version").arg("session").take()
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::statistics::Counts;
 use super::tier::{Began, TTL as FILL_WITHIN};
 use crate::domain::Entropy;
-use crate::redis::{Cmd, FromRedisValue, Redis, RedisError, Script, cmd, keys, pipe};
+use crate::redis::{Cmd, FromRedisValue, Key, Redis, RedisError, Script, cmd, keys, pipe};
 
 /// Goes with every value. One of another schema is discarded: raise this when a cached type changes its form.
 pub(super) const SCHEMA: u32 = 1;
@@ -167,17 +167,17 @@ impl Shared {
         self.belief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks Redis for `key` with `command` and reads the answer with `parse`, which gives `None` when there is nothing.
+    /// Asks Redis for `key` with a `command` and reads the answer with `parse`, which gives `None` when there is nothing.
     pub(super) async fn read<A: FromRedisValue, T>(
         &self,
         key: &str,
-        command: Cmd,
+        command: impl FnOnce(Key<'_>) -> Cmd,
         counts: &Counts,
         parse: impl FnOnce(A) -> Option<Stored<T>>,
     ) -> Lookup<T> {
         let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return Lookup::Away };
         let Some((until, ends)) = self.belief() else { return Lookup::Nothing };
-        let stored = match redis.query::<A>(command).await {
+        let stored = match redis.query::<A>(command(redis.key(key))).await {
             Ok(answer) => parse(answer),
             // Another type than was asked for: somebody else's value.
             Err(RedisError::Reply(_)) => Some(Stored::Garbage),
@@ -226,7 +226,7 @@ impl Shared {
         }
         let mut args = vec![version.to_string().into_bytes(), millis(ttl).into_bytes()];
         args.extend(value);
-        match redis.run_script::<u8>(&FILL, key, args).await {
+        match redis.run_script::<u8>(&FILL, &[key], args).await {
             Ok(1) => {}
             Ok(_) => counts.refused_fills.one(),
             Err(error) => failed(&error, counts),
@@ -251,19 +251,16 @@ impl Shared {
         let done = match mark.kind {
             Kind::Mapping => {
                 let mut commands = pipe();
-                commands.cmd("DEL").arg(&mark.key).ignore();
+                commands.cmd("DEL").arg(redis.key(&mark.key)).ignore();
                 if !repair {
-                    commands.cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(format!("0 {}", mark.key)).ignore();
+                    commands.cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(mark.message()).ignore();
                 }
                 redis.pipeline::<()>(commands).await
             }
             Kind::User | Kind::Session => {
-                let channel = if repair { "" } else { keys::INVALIDATIONS };
-                let version = mark.version.to_string();
-                let mut args: Vec<Vec<u8>> =
-                    [version.as_str(), &millis(TOMBSTONE_TTL), channel].map(|text| text.as_bytes().to_vec()).into();
+                let mut args = mark.arguments(TOMBSTONE_TTL, !repair);
                 args.extend(mark.tombstone());
-                redis.run_script::<u8>(&FORGET, mark.key.as_str(), args).await.map(drop)
+                redis.run_script::<u8>(&FORGET, &[&mark.key], args).await.map(drop)
             }
         };
         done.inspect_err(|error| failed(error, counts)).is_ok()
@@ -272,8 +269,7 @@ impl Shared {
     /// Only tells the other instances; whether Redis has taken that, or there is none.
     async fn tell(&self, mark: &Mark, counts: &Counts) -> bool {
         let Some(redis) = &self.channel else { return true };
-        let message = format!("{} {}", mark.version, mark.key);
-        let told = redis.query::<()>(cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(message).take()).await;
+        let told = redis.query::<()>(cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(mark.message()).take()).await;
         told.inspect_err(|error| failed(error, counts)).is_ok()
     }
 
@@ -284,6 +280,17 @@ impl Shared {
 }
 
 impl Mark {
+    /// What other instances are told.
+    fn message(&self) -> String {
+        format!("{} {}", self.version, self.key)
+    }
+
+    /// What [`FORGET`] takes in front of the value that it puts for `ttl`.
+    pub(super) fn arguments(&self, ttl: Duration, tells: bool) -> Vec<Vec<u8>> {
+        let (channel, message) = if tells { (keys::INVALIDATIONS, self.message()) } else { ("", String::new()) };
+        vec![self.version.to_string().into_bytes(), millis(ttl).into_bytes(), channel.into(), message.into_bytes()]
+    }
+
     fn tombstone(&self) -> Vec<Vec<u8>> {
         if self.kind == Kind::Session {
             return hash(&[("schema", &SCHEMA.to_string()), ("version", &self.version.to_string())]);
@@ -298,7 +305,7 @@ pub(super) fn hash(fields: &[(&str, &str)]) -> Vec<Vec<u8>> {
 }
 
 /// `GET key`.
-pub(super) fn get(key: &str) -> Cmd {
+pub(super) fn get(key: Key<'_>) -> Cmd {
     cmd("GET").arg(key).take()
 }
 

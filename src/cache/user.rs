@@ -7,7 +7,7 @@ use super::Cache;
 use super::shared::{Envelope, Lookup, SCHEMA, Stored, get};
 use super::tier::{Began, Entry, FROM_DATABASE};
 use crate::domain::UserId;
-use crate::redis::{Cmd, cmd, keys};
+use crate::redis::{Cmd, Key, cmd, keys};
 use crate::store::{StoreError, User, read};
 
 /// How long a user may stay in Redis.
@@ -24,7 +24,7 @@ impl Cache {
         let mut may_fill = false;
         if at_least != FROM_DATABASE {
             let parse = |bytes: Option<Vec<u8>>| bytes.map(|bytes| parse(&bytes, id));
-            match self.0.shared.read(&key, get(&key), &self.0.user_counts, parse).await {
+            match self.0.shared.read(&key, get, &self.0.user_counts, parse).await {
                 Lookup::Found(user, until) if user.version >= at_least => {
                     let version = user.version;
                     return Ok(Entry::new(Some(user), version, began).until(until));
@@ -69,7 +69,7 @@ pub(super) fn beginning(stored: &[u8]) -> &[u8] {
 }
 
 /// Asks for the first `length` bytes of what is under `key`.
-pub(super) fn beginning_of(key: &str, length: usize) -> Cmd {
+pub(super) fn beginning_of(key: Key<'_>, length: usize) -> Cmd {
     cmd("GETRANGE").arg(key).arg(0).arg(length.saturating_sub(1)).take()
 }
 

@@ -92,9 +92,9 @@ impl Shared {
             self.forget(mark, false, counts).await;
             return;
         };
-        let (version, life) = (mark.version.to_string(), millis(self.shortened(USER_TTL)));
-        let args = vec![version.into_bytes(), life.into_bytes(), keys::INVALIDATIONS.into(), value];
-        if let Err(error) = redis.run_script::<u8>(&FORGET, mark.key.as_str(), args).await {
+        let mut args = mark.arguments(self.shortened(USER_TTL), true);
+        args.push(value);
+        if let Err(error) = redis.run_script::<u8>(&FORGET, &[&mark.key], args).await {
             failed(&error, counts);
         }
     }
@@ -106,7 +106,7 @@ impl Shared {
             return;
         };
         let mut commands = pipe();
-        commands.cmd("SET").arg(key).arg(id).arg("PX").arg(millis(self.shortened(MAPPING_TTL))).ignore();
+        commands.cmd("SET").arg(redis.key(key)).arg(id).arg("PX").arg(millis(self.shortened(MAPPING_TTL))).ignore();
         commands.cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(format!("0 {key}")).ignore();
         if let Err(error) = redis.pipeline::<()>(commands).await {
             failed(&error, counts);

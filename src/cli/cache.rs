@@ -171,7 +171,8 @@ async fn ping(cli: &Cli) -> Result<(), Failure> {
 fn table(found: &Diagnosis) -> Result<(), Failure> {
     let Some(connect) = found.timings.first() else { return Ok(()) };
     let version = found.version.as_deref().map_or_else(|| "of an unknown version".to_owned(), ToOwned::to_owned);
-    say(format_args!("{}: Redis {version}", found.server))?;
+    let found_as = found.found_as.map(|what| format!(" ({what})")).unwrap_or_default();
+    say(format_args!("{}: Redis {version}{found_as}", found.server))?;
     say(format_args!("{:10}{:>12}{:>12}", "ms", "median", "longest"))?;
     say(format_args!("{:10}{:>12.3}", connect.what, connect.median_ms))?;
     for timing in found.timings.iter().skip(1) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::debts::Owed;
 use super::{Check, Inner, Verdict, browsers_of};
-use crate::redis::{Gathering, Redis, RedisError, Script, answer, cmd, keys};
+use crate::redis::{Gathering, Redis, RedisError, Script, answer, keys};
 use crate::settings::{Limits, Policy};
 
 static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window.lua"));
@@ -118,14 +118,12 @@ async fn run(
 
 /// Forgets what is recorded for `check`, and for the browsers known to it ([`browsers_of`]).
 pub(super) async fn forget(redis: &Redis, check: &Check) -> Result<(), RedisError> {
-    let mut keys = vec![key(check)];
+    let mut keys = vec![key(check).into_bytes()];
     if let Some(subjects) = browsers_of(check) {
         let pattern = keys::rate(check.policy.as_str(), &format!("{subjects}*"));
         let mut cursor = 0_u64;
         loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, found): (u64, Vec<String>) = redis.query(scan).await?;
+            let (next, found) = redis.scan(cursor, &pattern, 1000).await?;
             keys.extend(found);
             cursor = next;
             if cursor == 0 {

@@ -118,7 +118,7 @@ async fn subscription(limiter: &Weak<Inner>, redis: &Redis, mut stop: watch::Rec
             let mut gone = available.clone();
             let ended = tokio::select! {
                 ended = listen(limiter, redis) => ended,
-                _ = gone.wait_for(|available| !*available) => Ok(()),
+                _ = gone.changed() => Ok(()),
             };
             if let Err(error) = ended {
                 log::debug!("could not subscribe to resets of limits: {error}");

@@ -19,7 +19,7 @@ use crate::domain::Entropy;
 pub const FAILURES_TO_OPEN: u32 = 3;
 /// The first wait before a probe.
 pub const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// No wait is longer than this, jitter included.
+/// No wait has to be longer than this, jitter included.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// One breaker. Not shared: its owner puts it behind a lock.
@@ -27,6 +27,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
 pub struct CircuitBreaker {
     state: State,
     entropy: Entropy,
+    longest_wait: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +38,10 @@ enum State {
 }
 
 impl CircuitBreaker {
-    /// An open breaker whose first probe is due at once: nothing is known about the server yet.
-    pub fn unproven(entropy: Entropy) -> Self {
-        Self { state: State::Open { until: Duration::ZERO, round: 0 }, entropy }
+    /// An open breaker whose first probe is due at once: nothing is known about the server yet. No wait will be longer than
+    /// `longest_wait`, jitter included.
+    pub fn unproven(entropy: Entropy, longest_wait: Duration) -> Self {
+        Self { state: State::Open { until: Duration::ZERO, round: 0 }, entropy, longest_wait }
     }
 
     /// Whether requests may go through.
@@ -115,8 +117,8 @@ impl CircuitBreaker {
     }
 
     fn wait(&self, round: u32) -> Duration {
-        let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(round)).min(LONGEST_WAIT);
-        self.entropy.jitter(doubled).min(LONGEST_WAIT)
+        let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(round)).min(self.longest_wait);
+        self.entropy.jitter(doubled).min(self.longest_wait)
     }
 }
 
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     fn closed() -> CircuitBreaker {
-        let mut breaker = CircuitBreaker::unproven(Entropy::seeded(1));
+        let mut breaker = CircuitBreaker::unproven(Entropy::seeded(1), LONGEST_WAIT);
         assert!(breaker.begin_probe(Duration::ZERO));
         breaker.probe_succeeded();
         assert!(breaker.is_closed());
@@ -161,27 +163,29 @@ mod tests {
 
     #[test]
     fn one_caller_probes_at_a_time() {
-        let mut breaker = CircuitBreaker::unproven(Entropy::seeded(1));
+        let mut breaker = CircuitBreaker::unproven(Entropy::seeded(1), LONGEST_WAIT);
         assert!(breaker.begin_probe(Duration::ZERO));
         assert!(!breaker.begin_probe(Duration::from_hours(1)));
         assert_eq!(breaker.probe_due(), None);
     }
 
     #[test]
-    fn waits_double_up_to_a_minute() {
-        let mut breaker = CircuitBreaker::unproven(Entropy::seeded(1));
-        let mut now = Duration::ZERO;
-        for round in 0..20 {
-            assert!(breaker.begin_probe(now));
-            breaker.probe_failed(now);
-            let due = breaker.probe_due().unwrap();
-            let nominal = FIRST_WAIT.saturating_mul(2_u32.pow(round)).min(LONGEST_WAIT);
-            let wait = due.checked_sub(now).unwrap();
-            assert!(
-                wait >= nominal.mul_f64(0.75) && wait <= nominal.mul_f64(1.25).min(LONGEST_WAIT),
-                "{round} {wait:?}"
-            );
-            now = due;
+    fn waits_double_up_to_the_longest() {
+        for longest in [LONGEST_WAIT, Duration::from_secs(5)] {
+            let mut breaker = CircuitBreaker::unproven(Entropy::seeded(1), longest);
+            let mut now = Duration::ZERO;
+            for round in 0..20 {
+                assert!(breaker.begin_probe(now));
+                breaker.probe_failed(now);
+                let due = breaker.probe_due().unwrap();
+                let nominal = FIRST_WAIT.saturating_mul(2_u32.pow(round)).min(longest);
+                let wait = due.checked_sub(now).unwrap();
+                assert!(
+                    wait >= nominal.mul_f64(0.75) && wait <= nominal.mul_f64(1.25).min(longest),
+                    "{round} {wait:?}"
+                );
+                now = due;
+            }
         }
     }
 
@@ -211,7 +215,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_only_a_probe_closes_it_and_a_probe_is_never_far(events in proptest::collection::vec(event(), 0..200)) {
-            let mut breaker = CircuitBreaker::unproven(Entropy::seeded(7));
+            let mut breaker = CircuitBreaker::unproven(Entropy::seeded(7), LONGEST_WAIT);
             let (mut now, mut in_a_row, mut probing) = (Duration::ZERO, 0, false);
             for event in events {
                 let was_closed = breaker.is_closed();

@@ -1,23 +1,24 @@
-//! Opens connections: what the URL means, and with which timeouts. bb8 opens the connections of a pool through it.
+//! Opens connections: to the server that the [resolver](super::resolver) finds, and with which timeouts. bb8 opens the connections
+//! of a pool through it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::io::tcp::TcpSettings;
-use ::redis::{AsyncConnectionConfig, Client, IntoConnectionInfo};
+use ::redis::{AsyncConnectionConfig, Client};
 use bb8_redis::bb8::ManageConnection;
-use url::Url;
 
 use super::error::RedisError;
+use super::key::Key;
+use super::resolver::{Found, Lost, Resolver};
 use crate::settings;
 
 /// Where the server is and how to reach it.
-// No Debug: the client holds the password.
+// No Debug: the resolver holds the passwords.
 #[derive(Clone)]
 pub(super) struct Connector {
-    client: Client,
+    resolver: Arc<Resolver>,
     response_timeout: Duration,
     connect_timeout: Duration,
     /// Set when the connections made through this copy are known to be of no more use.
@@ -27,15 +28,18 @@ pub(super) struct Connector {
 impl Connector {
     /// Reads the settings. Opens nothing.
     pub(super) fn new(settings: &settings::Redis) -> Result<Self, RedisError> {
+        let resolver = Resolver::new(settings.url.expose()).map_err(|why| {
+            RedisError::InvalidUrl(format!("it {why} (an example: rediss://user:password@host:6379/0)"))
+        })?;
         Ok(Self {
-            client: client(settings.url.expose())?,
+            resolver: Arc::new(resolver),
             response_timeout: settings.response_timeout,
             connect_timeout: settings.connect_timeout,
             retired: Arc::default(),
         })
     }
 
-    /// The same server, for a new set of connections.
+    /// The same way to the server, for a new set of connections.
     pub(super) fn renewed(&self) -> Self {
         Self { retired: Arc::default(), ..self.clone() }
     }
@@ -50,40 +54,72 @@ impl Connector {
         self.response_timeout
     }
 
-    /// How long opening a connection may take, greeting and authentication included.
+    /// How long opening a connection may take: finding the server, greeting and authentication included.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
 
+    /// How the server is found.
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// What goes in front of every name of a key.
+    pub(super) fn tag(&self) -> &'static str {
+        self.resolver.tag()
+    }
+
+    /// Whether the URL says that the server is a node of a Cluster.
+    pub(super) fn is_for_a_cluster(&self) -> bool {
+        !self.tag().is_empty()
+    }
+
+    /// A name as an argument of a command.
+    pub(super) fn key<'a>(&self, name: &'a str) -> Key<'a> {
+        Key::new(self.tag(), name)
+    }
+
     /// A new connection whose answers may take `response_timeout`; with `None`, the caller sees to that.
-    pub(super) async fn open(
-        &self,
-        response_timeout: Option<Duration>,
-    ) -> Result<MultiplexedConnection, ::redis::RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(response_timeout);
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+    pub(super) async fn open(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, RedisError> {
+        Ok(self.find(response_timeout).await?.conn)
+    }
+
+    /// [`Self::open`], and where the connection leads.
+    pub(super) async fn find(&self, response_timeout: Option<Duration>) -> Result<Found, RedisError> {
+        self.look(response_timeout).await.map_err(|lost| self.resolver.error(lost))
+    }
+
+    /// [`Self::find`], with all that was wrong when it fails.
+    pub(super) async fn look(&self, response_timeout: Option<Duration>) -> Result<Found, Vec<Lost>> {
+        // The resolver sees to the whole of the connect timeout.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(response_timeout);
+        // On the heap: otherwise everything that may open a connection would have to have room for all this.
+        Box::pin(self.resolver.find(&config, self.connect_timeout)).await
     }
 
     /// A new connection for subscriptions.
     pub(super) async fn subscribe(&self) -> Result<PubSub, RedisError> {
-        let opening = self.client.get_async_pubsub();
-        let opened = tokio::time::timeout(self.connect_timeout, opening).await.map_err(|_| RedisError::Timeout)?;
-        Ok(opened?)
+        let opening = async {
+            let server = match self.resolver.named() {
+                [server, ..] if !self.resolver.has_choice() => server.clone(),
+                _ => self.find(Some(self.response_timeout)).await?.server,
+            };
+            Ok(Client::open(server)?.get_async_pubsub().await?)
+        };
+        tokio::time::timeout(self.connect_timeout, opening).await.map_err(|_| RedisError::Timeout)?
     }
 }
 
 impl ManageConnection for Connector {
     type Connection = MultiplexedConnection;
-    type Error = ::redis::RedisError;
+    type Error = RedisError;
 
     async fn connect(&self) -> Result<Self::Connection, Self::Error> {
         self.open(Some(self.response_timeout)).await
     }
 
     async fn is_valid(&self, conn: &mut Self::Connection) -> Result<(), Self::Error> {
-        ::redis::cmd("PING").exec_async(conn).await
+        Ok(::redis::cmd("PING").exec_async(conn).await?)
     }
 
     fn has_broken(&self, _: &mut Self::Connection) -> bool {
@@ -91,44 +127,10 @@ impl ManageConnection for Connector {
     }
 }
 
-fn client(text: &str) -> Result<Client, RedisError> {
-    let invalid = |why: &str| RedisError::InvalidUrl(format!("{why} (an example: rediss://user:password@host:6379/0)"));
-    let url = Url::parse(text.trim()).map_err(|error| invalid(&error.to_string()))?;
-    match url.scheme() {
-        "redis" | "rediss" => {}
-        "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster" => {
-            return Err(RedisError::Unsupported(format!(
-                "{}:// is not supported yet: give the redis:// or rediss:// address of the primary",
-                url.scheme()
-            )));
-        }
-        "http" | "https" => return Err(invalid("a REST address is not a Redis server: use its rediss:// address")),
-        scheme => return Err(invalid(&format!("{scheme}:// is not one of redis:// and rediss://"))),
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(invalid("it names no host"));
-    }
-    if url.fragment().is_some() {
-        return Err(invalid("it has a part after #, and certificates are always verified"));
-    }
-    let info = url.into_connection_info().map_err(|error| invalid(&error.to_string()))?;
-    // A command is a small write that waits for its answer: Nagle's algorithm only delays it.
-    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    Client::open(info).map_err(|error| invalid(&error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_and_tls_addresses_are_understood() {
-        for url in
-            ["redis://localhost", "redis://:secret@10.0.0.1:6380/3", "rediss://user:secret@cache.example.com:6379"]
-        {
-            assert!(client(url).is_ok(), "{url}");
-        }
-    }
+    use crate::domain::Redacted;
 
     #[test]
     fn a_wrong_address_is_explained_without_its_password() {
@@ -141,20 +143,20 @@ mod tests {
             "redis://:hunter2@host/db",
             "rediss://:hunter2@host/#insecure",
             "mysql://:hunter2@host",
+            "redis+sentinel://:hunter2@host:26379",
+            "redis+cluster://:hunter2@host/7",
         ] {
-            let error = client(url).unwrap_err();
+            let settings = settings::Redis {
+                url: Redacted::new(url.to_owned()),
+                pool_size: 1,
+                pool_timeout: Duration::ZERO,
+                response_timeout: Duration::ZERO,
+                connect_timeout: Duration::ZERO,
+            };
+            let Err(error) = Connector::new(&settings) else { panic!("{url} was understood") };
             assert!(matches!(error, RedisError::InvalidUrl(_)), "{url}: {error}");
             let text = format!("{error} {error:?}");
             assert!(text.contains("rediss://") && !text.contains("hunter2"), "{text}");
-        }
-    }
-
-    #[test]
-    fn sentinel_and_cluster_are_refused_by_name() {
-        for url in ["redis+sentinel://:hunter2@host:26379/mymaster", "redis+cluster://host:7000"] {
-            let error = client(url).unwrap_err();
-            assert!(matches!(error, RedisError::Unsupported(_)), "{error}");
-            assert!(!error.to_string().contains("hunter2"));
         }
     }
 }

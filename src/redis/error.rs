@@ -1,6 +1,6 @@
 //! What can go wrong with Redis, sorted by what the caller can do about it.
 
-use ::redis::{ErrorKind, ServerErrorKind};
+use ::redis::{ErrorKind, ServerError, ServerErrorKind};
 
 /// Why Redis gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -8,9 +8,10 @@ pub enum RedisError {
     /// The setting is wrong: somebody has to correct it. Never holds the URL, which may hold a password.
     #[error("the Redis URL is not usable: {0}")]
     InvalidUrl(String),
-    /// The setting asks for something that this version cannot do.
+    /// None of the sentinels, or nodes of a Cluster, that the URL names leads to a server to talk to, for now. Holds what was
+    /// wrong with each.
     #[error("{0}")]
-    Unsupported(String),
+    Unresolved(String),
     /// The breaker is open or the connection is being made again: nothing was sent. Use another source at once.
     #[error("Redis is unavailable")]
     Unavailable,
@@ -20,7 +21,8 @@ pub enum RedisError {
     /// The connection failed. The command may have been carried out.
     #[error("the connection to Redis failed: {0}")]
     Connection(#[source] ::redis::RedisError),
-    /// The server answers but cannot serve (loading, read-only replica, failing over, no credentials).
+    /// The server answers but cannot serve (loading, read-only replica, failing over, a node of a Cluster that does not have
+    /// the key, no credentials).
     #[error("Redis cannot serve: {0}")]
     Refusing(#[source] ::redis::RedisError),
     /// The server is well and answered with an error, or with something of another type than was asked for: a defect
@@ -32,12 +34,21 @@ pub enum RedisError {
 impl RedisError {
     /// Whether the cause is the server or the way to it, rather than this one command.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable | Self::Timeout | Self::Connection(_) | Self::Refusing(_))
+        match self {
+            Self::Unresolved(_) | Self::Unavailable | Self::Timeout | Self::Connection(_) | Self::Refusing(_) => true,
+            Self::InvalidUrl(_) | Self::Reply(_) => false,
+        }
+    }
+
+    /// Whether the server said that another one is to be asked: it is a replica now, or another node has the slot.
+    pub(super) fn points_elsewhere(&self) -> bool {
+        let Self::Refusing(error) = self else { return false };
+        any_of(error, |error| matches!(error.kind(), Some(ServerErrorKind::ReadOnly | ServerErrorKind::Moved)))
     }
 }
 
 /// Error codes of a server that answers but is of no use for now.
-const REFUSALS: [&str; 5] = ["NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS", "BUSY"];
+const REFUSALS: [&str; 6] = ["NOAUTH", "WRONGPASS", "MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"];
 
 impl From<::redis::RedisError> for RedisError {
     fn from(error: ::redis::RedisError) -> Self {
@@ -56,18 +67,24 @@ impl From<::redis::RedisError> for RedisError {
 }
 
 fn refuses(error: &::redis::RedisError) -> bool {
-    error.clone().into_server_errors().is_some_and(|errors| {
-        errors.iter().any(|(_, error)| match error.kind() {
-            Some(kind) => matches!(
-                kind,
-                ServerErrorKind::BusyLoading
-                    | ServerErrorKind::ReadOnly
-                    | ServerErrorKind::MasterDown
-                    | ServerErrorKind::ClusterDown
-            ),
-            None => REFUSALS.contains(&error.code()),
-        })
+    any_of(error, |error| match error.kind() {
+        Some(kind) => matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+        ),
+        None => REFUSALS.contains(&error.code()),
     })
+}
+
+/// Whether `is` holds for what the server answered, to any of the commands where there were several.
+fn any_of(error: &::redis::RedisError, is: impl Fn(&ServerError) -> bool) -> bool {
+    error.clone().into_server_errors().is_some_and(|errors| errors.iter().any(|(_, error)| is(error)))
 }
 
 #[cfg(test)]
@@ -81,10 +98,21 @@ mod tests {
 
     #[test]
     fn a_server_that_cannot_serve_is_told_from_a_wrong_command() {
-        for line in
-            ["LOADING in memory", "READONLY replica", "MASTERDOWN link", "CLUSTERDOWN slot", "MISCONF disk", "NOAUTH x"]
-        {
-            assert!(matches!(answered(line), RedisError::Refusing(_)), "{line}");
+        for line in [
+            "LOADING in memory",
+            "READONLY replica",
+            "MASTERDOWN link",
+            "CLUSTERDOWN slot",
+            "MISCONF disk",
+            "NOAUTH x",
+            "MOVED 7 h:1",
+            "ASK 7 h:1",
+            "TRYAGAIN later",
+            "UNBLOCKED force",
+        ] {
+            let error = answered(line);
+            assert!(matches!(error, RedisError::Refusing(_)) && error.is_outage(), "{line}");
+            assert_eq!(error.points_elsewhere(), line.starts_with("MOVED") || line.starts_with("READONLY"), "{line}");
         }
         for line in ["WRONGTYPE kind", "OOM memory", "NOSCRIPT none", "ERR syntax", "NOPERM key", "CROSSSLOT keys"] {
             let error = answered(line);

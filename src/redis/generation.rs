@@ -5,14 +5,15 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::redis::ErrorKind;
 use ::redis::aio::MultiplexedConnection;
+use ::redis::{ErrorKind, ServerErrorKind};
 use bb8_redis::bb8::{Pool, PooledConnection, RunError};
 use tokio::time::timeout;
 
 use super::connector::Connector;
 use super::error::RedisError;
 use super::keys;
+use super::resolver::{Found, name};
 
 /// More hot connections than this gain nothing: one carries some 100,000 commands a second.
 const MOST_LANES: usize = 4;
@@ -38,6 +39,8 @@ impl DerefMut for Checkout {
 /// command costs more than half of the throughput.
 pub(super) struct Generation {
     connector: Connector,
+    /// `host:port` of the server that the first connection leads to.
+    server: String,
     pool: Pool<Connector>,
     lanes: Vec<MultiplexedConnection>,
     turn: AtomicUsize,
@@ -52,8 +55,8 @@ impl Generation {
         pool_timeout: Duration,
     ) -> Result<Self, RedisError> {
         let connector = connector.renewed();
-        let mut first = connector.open(Some(connector.response_timeout())).await?;
-        prove(&mut first).await?;
+        let Found { server, conn: mut first } = connector.find(Some(connector.response_timeout())).await?;
+        prove(&connector, &mut first).await?;
         let pool = Pool::builder()
             .max_size(pool_size.max(1))
             .connection_timeout(pool_timeout.max(Duration::from_millis(1)))
@@ -65,7 +68,8 @@ impl Generation {
         let lanes = vec![first.clone()];
         // The pool is new and empty, so it has room; if it had none, the lane would still be good.
         let _ = pool.add(first);
-        let mut generation = Self { connector, pool, lanes, turn: AtomicUsize::new(0) };
+        let server = name(&server);
+        let mut generation = Self { connector, server, pool, lanes, turn: AtomicUsize::new(0) };
         generation.open_lanes(pool_size).await;
         Ok(generation)
     }
@@ -96,7 +100,12 @@ impl Generation {
     /// One more lane, for a caller who keeps it and waits no longer than it should: it is driven by the caller's runtime
     /// and has no response timeout, which would be a second timer for every command.
     pub(super) async fn open_lane(&self) -> Result<MultiplexedConnection, RedisError> {
-        Ok(self.connector.open(None).await?)
+        self.connector.open(None).await
+    }
+
+    /// `host:port` of the server.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Every lane.
@@ -107,7 +116,7 @@ impl Generation {
     /// A pooled connection, waiting for one as long as the pool's timeout.
     pub(super) async fn checkout(&self) -> Result<Checkout, RedisError> {
         self.pool.get_owned().await.map(Checkout).map_err(|error| match error {
-            RunError::User(error) => error.into(),
+            RunError::User(error) => error,
             RunError::TimedOut => RedisError::Timeout,
         })
     }
@@ -125,9 +134,9 @@ impl Generation {
 }
 
 /// Asks for an answer, and for a write: a replica, or a server whose disk is full, answers `PING` all day.
-async fn prove(conn: &mut MultiplexedConnection) -> Result<(), RedisError> {
+async fn prove(connector: &Connector, conn: &mut MultiplexedConnection) -> Result<(), RedisError> {
     ::redis::cmd("PING").exec_async(conn).await?;
-    let write = ::redis::cmd("SET").arg(keys::PROBE).arg(1).arg("PX").arg(1000).exec_async(conn).await;
+    let write = ::redis::cmd("SET").arg(connector.key(keys::PROBE)).arg(1).arg("PX").arg(1000).exec_async(conn).await;
     match write.map_err(RedisError::from) {
         // No memory left, or no permission for this key: a matter of single commands.
         Ok(()) | Err(RedisError::Reply(_)) => Ok(()),
@@ -140,6 +149,9 @@ pub(super) fn hint(error: &RedisError) -> &'static str {
     match error {
         RedisError::Refusing(cause) if cause.kind() == ErrorKind::AuthenticationFailed => {
             " (check the user and password in REDIS_URL)"
+        }
+        RedisError::Refusing(cause) if cause.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+            " (it is a node of a Cluster: use redis+cluster:// in REDIS_URL)"
         }
         _ => "",
     }

@@ -18,7 +18,7 @@ pub struct ServerInfo {
     pub uptime: Duration,
     /// Bytes of memory that it uses.
     pub used_memory: u64,
-    /// Keys in the database of the URL.
+    /// Keys in the database of the URL, or on the node of a Cluster.
     pub keys: u64,
 }
 
@@ -110,6 +110,7 @@ fn in_words(error: &RedisError) -> String {
     match error {
         RedisError::Connection(_) => "the connection failed".to_owned(),
         RedisError::Refusing(_) => "the server cannot serve at the moment".to_owned(),
+        RedisError::Unresolved(_) => "no server is known at the moment".to_owned(),
         RedisError::Reply(cause) => match cause.code() {
             Some(code) => format!("the server answered with {code}"),
             None => "the server answered with an error".to_owned(),

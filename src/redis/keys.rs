@@ -16,8 +16,10 @@
 //! | `gatepost:invalidations` | channel | cache keys that other instances must forget | |
 //! | `gatepost:limits` | channel | subjects of limiter policies that other instances must forget | |
 //!
-//! The braces around `mail` are part of the name: a Redis Cluster hash tag, which keeps the four lists in one slot so
-//! that one command can wait on all of them. All other braces in the table are placeholders.
+//! The braces around `mail` are part of the name. All other braces in the table are placeholders.
+//!
+//! In a Redis Cluster every key, and no channel, has [`TAG`](super::TAG) in front, which puts all keys into one slot: see
+//! [`Redis::key`](super::Redis::key). Nothing else differs there.
 
 use crate::domain::{Digest, EmailAddress, SessionId, UserId};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use super::breaker::CircuitBreaker;
+use super::breaker::{CircuitBreaker, LONGEST_WAIT};
 use super::connector::Connector;
 use super::error::RedisError;
 use super::generation::{Generation, hint};
@@ -17,6 +17,9 @@ use crate::settings;
 
 /// An idle link is asked this often whether it still stands.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The longest wait before a probe where Sentinel or a Cluster may put another server in the place of one that is gone, which takes
+/// them some seconds.
+const LONGEST_WAIT_FOR_ANOTHER: Duration = Duration::from_secs(5);
 /// While the last answer has failed to come, the next is waited for by this part of the response timeout. A request that
 /// asks several times does not wait for a server that hangs several times over.
 const SUSPICION: u32 = 4;
@@ -41,12 +44,17 @@ struct State {
 impl Link {
     /// A link that is not up yet.
     pub(super) fn new(settings: &settings::Redis) -> Result<Self, RedisError> {
+        let connector = Connector::new(settings)?;
+        let longest_wait = if connector.resolver().has_choice() { LONGEST_WAIT_FOR_ANOTHER } else { LONGEST_WAIT };
         Ok(Self {
-            connector: Connector::new(settings)?,
+            connector,
             pool_size: settings.pool_size,
             pool_timeout: settings.pool_timeout,
             started: Instant::now(),
-            state: Mutex::new(State { breaker: CircuitBreaker::unproven(Entropy::system()), generation: None }),
+            state: Mutex::new(State {
+                breaker: CircuitBreaker::unproven(Entropy::system(), longest_wait),
+                generation: None,
+            }),
             availability: watch::Sender::new(false),
             wake: Arc::default(),
         })
@@ -81,9 +89,14 @@ impl Link {
                 state.breaker.request_succeeded();
                 false
             }
+            // It says so itself, and there is somebody to ask who is the right one.
+            Err(error) if error.points_elsewhere() && self.connector.resolver().has_choice() => {
+                state.breaker.connection_lost(now)
+            }
             Err(RedisError::Timeout | RedisError::Refusing(_)) => state.breaker.request_failed(now),
             Err(RedisError::Connection(_)) => state.breaker.connection_lost(now),
-            Err(RedisError::Unavailable | RedisError::InvalidUrl(_) | RedisError::Unsupported(_)) => false,
+            // Those who know where the server is may be away while it is well.
+            Err(RedisError::Unavailable | RedisError::InvalidUrl(_) | RedisError::Unresolved(_)) => false,
         };
         let old = if opened { state.generation.take() } else { None };
         if old.is_some() {
@@ -134,10 +147,11 @@ impl Link {
         match opened {
             Ok(generation) => {
                 state.breaker.probe_succeeded();
+                let server = generation.server().to_owned();
                 state.generation = Some(Arc::new(generation));
                 self.availability.send_replace(true);
                 drop(state);
-                log::info!("Redis is available");
+                log::info!("Redis is available at {server}");
             }
             Err(error) => {
                 state.breaker.probe_failed(self.started.elapsed());

@@ -9,12 +9,17 @@
 //! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscriber`] for pub/sub,
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
+//! **One server.** However many the URL names, one of them has all keys, and every connection goes to that one. It is
+//! found anew for each (`resolver.rs`): by asking sentinels for the master, or nodes of a Cluster for the one with the slot in
+//! which all names are (`key.rs`).
+//!
 //! **The life of an outage.** A connection that breaks, or three failures in a row (no answer in time, or a server that
-//! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout. When
+//! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout. Where there may
+//! be another server, one answer that points to it is enough: `MOVED`, or `READONLY` from a master that has become a replica. When
 //! it opens, all connections of that generation are given up, the watch of
 //! [`Redis::changes`] turns `false`, and from then on every call returns [`RedisError::Unavailable`] at once: nobody waits.
 //! The task probes, at once after a broken connection and else after half a second, then in doubling intervals up to a
-//! minute, one probe at a time, with or without traffic. The first probe that succeeds brings a whole new generation
+//! minute (or to five seconds where another server may take over), one probe at a time, with or without traffic. The first probe that succeeds brings a whole new generation
 //! and closes the breaker. An error that is about one command (`WRONGTYPE`, out of memory) opens nothing.
 
 pub mod breaker;
@@ -24,9 +29,11 @@ mod diagnosis;
 mod error;
 mod generation;
 mod health;
+mod key;
 pub mod keys;
 mod link;
 mod own;
+mod resolver;
 mod script;
 mod together;
 
@@ -43,6 +50,7 @@ pub use diagnosis::{Diagnosis, Timing, diagnose};
 pub use error::RedisError;
 pub use generation::Checkout;
 pub use health::{Examination, PoolState, ServerInfo};
+pub use key::{Key, TAG};
 use link::Link;
 pub use script::Script;
 pub use together::{Gathering, answer};
@@ -85,7 +93,7 @@ impl Redis {
     /// breaker is open. When a command on it fails with [an outage](RedisError::is_outage), drop it and open another.
     pub async fn dedicated(&self, response_timeout: Duration) -> Result<MultiplexedConnection, RedisError> {
         let generation = self.0.generation()?;
-        let opened = self.0.connector.open(Some(response_timeout)).await.map_err(RedisError::from);
+        let opened = self.0.connector.open(Some(response_timeout)).await;
         self.0.report(&generation, opened)
     }
 

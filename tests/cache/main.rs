@@ -10,6 +10,7 @@
 mod administering;
 mod by_redis;
 mod chance;
+mod cluster;
 mod faults;
 mod model;
 mod names;

@@ -48,7 +48,7 @@ async fn a_tombstone_keeps_out_what_is_older_and_makes_room_for_what_is_not() {
             assert_eq!(eval(&redis, FILL, key, &["2", "60000", "version", "2", "session", "{}"]).await, 1);
         }
         let [field, value] = tombstone(version);
-        assert_eq!(eval(&redis, FORGET, key, &["3", "60000", "channel", &field, &value]).await, 1);
+        assert_eq!(eval(&redis, FORGET, key, &["3", "60000", "channel", "told", &field, &value]).await, 1);
         assert_eq!(redis.ask::<Vec<String>>(&["HGETALL", key]).await, ["version", "3"]);
         assert_eq!(eval(&redis, FILL, key, &["2", "60000", "version", "2", "session", "{}"]).await, 0);
         assert_eq!(eval(&redis, FILL, key, &["3", "60000", "version", "3", "session", "{}"]).await, 1);
@@ -62,15 +62,15 @@ async fn an_invalidation_removes_its_own_version_and_a_repair_does_not() {
     let fill = async || eval(&redis, FILL, "key", &["7", "60000", "version", "7", "session", "{}"]).await;
     fill().await;
     for version in ["6", "7"] {
-        assert_eq!(eval(&redis, FORGET, "key", &[version, "60000", "", "version", version]).await, 0);
+        assert_eq!(eval(&redis, FORGET, "key", &[version, "60000", "", "", "version", version]).await, 0);
         assert!(stored().await);
     }
-    assert_eq!(eval(&redis, FORGET, "key", &["6", "60000", "channel", "version", "6"]).await, 0);
+    assert_eq!(eval(&redis, FORGET, "key", &["6", "60000", "channel", "told", "version", "6"]).await, 0);
     assert!(stored().await, "what is newer stays");
-    assert_eq!(eval(&redis, FORGET, "key", &["7", "60000", "channel", "version", "7"]).await, 1);
+    assert_eq!(eval(&redis, FORGET, "key", &["7", "60000", "channel", "told", "version", "7"]).await, 1);
     assert!(!stored().await);
     fill().await;
-    assert_eq!(eval(&redis, FORGET, "key", &["8", "60000", "", "version", "8"]).await, 1);
+    assert_eq!(eval(&redis, FORGET, "key", &["8", "60000", "", "", "version", "8"]).await, 1);
     assert!(!stored().await);
 }
 
@@ -90,7 +90,7 @@ async fn what_has_no_version_gives_way() {
         redis.ask::<i64>(&["DEL", "key"]).await;
         redis.ask::<redis::Value>(&command).await;
         let args: &[&str] =
-            if script == FILL { &["1", "60000", "{}"] } else { &["1", "60000", "channel", r#"{"version":1}"#] };
+            if script == FILL { &["1", "60000", "{}"] } else { &["1", "60000", "channel", "told", r#"{"version":1}"#] };
         assert_eq!(eval(&redis, script, "key", args).await, 1, "{command:?}");
         assert_eq!(redis.ask::<String>(&["TYPE", "key"]).await, "string");
     }

@@ -92,9 +92,16 @@ impl World {
 
     /// An instance with connections of its own, and an upkeep that has had its first look.
     pub(crate) async fn instance(&self) -> Cache {
-        let cache = self.quiet_instance().await;
+        self.instance_on(self.redis.url(), &self.redis).await
+    }
+
+    /// The same over another Redis, which is one with `server`.
+    pub(crate) async fn instance_on(&self, url: String, server: &support::Redis) -> Cache {
+        let redis = Some(connection_to(url, Duration::from_millis(100)).await);
+        let cache = Cache::new(redis, connect(&self.kept).await, self.clock.clone());
+        cache.poll_changes().await.unwrap();
         cache.spawn_background();
-        self.is_subscribed(&cache).await;
+        is_subscribed(&cache, server).await;
         cache
     }
 
@@ -118,7 +125,12 @@ impl World {
 
     /// An instance with these settings that waits for Redis for as long as it takes, and has looked once.
     pub(crate) async fn instance_with(&self, settings: &settings::Cache) -> Cache {
-        let redis = Some(self.connection(SOON).await);
+        self.instance_with_redis(settings, self.redis.url()).await
+    }
+
+    /// The same over another Redis.
+    pub(crate) async fn instance_with_redis(&self, settings: &settings::Cache, url: String) -> Cache {
+        let redis = Some(connection_to(url, SOON).await);
         let cache = Cache::with(settings, redis, connect(&self.kept).await, self.clock.clone());
         cache.poll_changes().await.unwrap();
         cache
@@ -130,38 +142,7 @@ impl World {
     }
 
     pub(crate) async fn connection(&self, response_timeout: Duration) -> Redis {
-        let settings = settings::Redis {
-            url: Redacted::new(self.redis.url()),
-            pool_size: 10,
-            pool_timeout: Duration::from_secs(5),
-            response_timeout,
-            connect_timeout: Duration::from_secs(2),
-        };
-        let redis = Redis::connect(&settings).await.unwrap();
-        // The first answer may be late on a busy machine.
-        let mut changes = redis.changes();
-        tokio::time::timeout(SOON, changes.wait_for(|available| *available)).await.unwrap().unwrap();
-        redis
-    }
-
-    /// Waits until `cache` hears what is published: a key that is published is read anew.
-    async fn is_subscribed(&self, cache: &Cache) {
-        let id = UserId(uuid::Uuid::from_u128(1));
-        eventually("the instance to be subscribed", SOON, async || {
-            cache.user(id).await.unwrap();
-            let loads = cache.stats().users.loads;
-            self.redis.ask::<i64>(&["PUBLISH", "gatepost:invalidations", &format!("1 user:id:{id}")]).await;
-            // Heard within a moment, long before the entry ends by itself.
-            for _ in 0..20 {
-                cache.user(id).await.unwrap();
-                if cache.stats().users.loads > loads {
-                    return Some(());
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            None
-        })
-        .await;
+        connection_to(self.redis.url(), response_timeout).await
     }
 
     /// Makes an approved account and a session of it.
@@ -240,6 +221,41 @@ impl World {
             }
         }
     }
+}
+
+async fn connection_to(url: String, response_timeout: Duration) -> Redis {
+    let settings = settings::Redis {
+        url: Redacted::new(url),
+        pool_size: 10,
+        pool_timeout: Duration::from_secs(5),
+        response_timeout,
+        connect_timeout: Duration::from_secs(2),
+    };
+    let redis = Redis::connect(&settings).await.unwrap();
+    // The first answer may be late on a busy machine.
+    let mut changes = redis.changes();
+    tokio::time::timeout(SOON, changes.wait_for(|available| *available)).await.unwrap().unwrap();
+    redis
+}
+
+/// Waits until `cache` hears what is published at `server`: a key that is published is read anew.
+async fn is_subscribed(cache: &Cache, server: &support::Redis) {
+    let id = UserId(uuid::Uuid::from_u128(1));
+    eventually("the instance to be subscribed", SOON, async || {
+        cache.user(id).await.unwrap();
+        let loads = cache.stats().users.loads;
+        server.ask::<i64>(&["PUBLISH", "gatepost:invalidations", &format!("1 user:id:{id}")]).await;
+        // Heard within a moment, long before the entry ends by itself.
+        for _ in 0..20 {
+            cache.user(id).await.unwrap();
+            if cache.stats().users.loads > loads {
+                return Some(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        None
+    })
+    .await;
 }
 
 async fn connect(kept: &Kept) -> Database {

@@ -6,7 +6,7 @@ use crate::SOON;
 use crate::person::Person;
 use crate::run::{Outcome, gatepost, on, prepared};
 use crate::setup::{Setup, joined};
-use crate::support::{Redis, eventually, free_port};
+use crate::support::{Redis, Sentinel, eventually, free_port};
 
 const ANN: &str = "ann@example.com";
 
@@ -143,4 +143,92 @@ async fn a_replica_is_told() {
     replica.ask::<()>(&["REPLICAOF", "127.0.0.1", &port]).await;
     let outcome = ping(&replica.url()).await;
     assert!(outcome.stderr.contains("read-only replica"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_master_that_sentinel_names_is_shown_and_a_wrong_name_is_told() {
+    let mut sentinel = Sentinel::start().await;
+    let text = ping(&sentinel.url()).await.done();
+    let master = format!("127.0.0.1:{}: Redis 7", sentinel.master.port());
+    assert!(text.starts_with(&master) && text.contains("the master that Sentinel names"), "{text}");
+
+    let outcome = ping(&sentinel.url_of("other")).await;
+    assert!(outcome.failed_with(1).contains("knows no master other, but mymaster"), "{outcome:?}");
+    let outcome = ping(sentinel.url().split('?').next().unwrap()).await;
+    assert!(outcome.failed_with(1).contains("wants a password of its own"), "{outcome:?}");
+    let outcome = ping(&sentinel.url().replace("watchword", "hunter2")).await;
+    assert!(outcome.failed_with(1).contains("refuses sentinel_user or sentinel_password"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    let outcome = ping(&format!("{}/mymaster", sentinel.master.url().replace("redis://", "redis+sentinel://"))).await;
+    assert!(outcome.failed_with(1).contains("is no sentinel"), "{outcome:?}");
+    let outcome = ping(&sentinel.url().replace("redis+", "rediss+")).await;
+    assert!(outcome.failed_with(1).contains("use redis+sentinel:// instead of rediss+sentinel://"), "{outcome:?}");
+
+    // Both sentinels of the URL.
+    sentinel.kill_sentinel();
+    let outcome = ping(&sentinel.url()).await;
+    assert_eq!(outcome.failed_with(1).matches("nothing listens at").count(), 2, "{outcome:?}");
+}
+
+/// A node of a Cluster that has these slots.
+async fn node(slots: [u16; 2], more: &[&str]) -> Redis {
+    let bus = free_port().to_string();
+    let redis = Redis::start_with(&[&["--cluster-enabled", "yes", "--cluster-port", &bus], more].concat()).await;
+    let [from, to] = slots.map(|slot| slot.to_string());
+    redis.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", &from, &to]).await;
+    redis
+}
+
+#[tokio::test]
+async fn a_cluster_is_told_from_a_server_alone() {
+    let alone = Redis::start().await;
+    let clustered = |redis: &Redis| redis.url().replace("redis://", "redis+cluster://");
+    let outcome = ping(&clustered(&alone)).await;
+    assert!(outcome.failed_with(1).contains("not in cluster mode: use redis://"), "{outcome:?}");
+
+    let node = node([0, 16_383], &[]).await;
+    let outcome = ping(&node.url()).await;
+    let advice = format!("is a node of a Cluster: use {}", clustered(&node));
+    assert!(outcome.code == 1 && outcome.stderr.contains(&advice), "{outcome:?}");
+    let found = eventually("the Cluster to serve", SOON, async || {
+        let outcome = ping(&clustered(&node)).await;
+        if outcome.code == 0 {
+            return Some(outcome.done());
+        }
+        assert!(outcome.failed_with(1).contains("the Cluster of"), "{outcome:?}");
+        None
+    })
+    .await;
+    assert!(found.contains("all of Gatepost's keys") && found.contains(&node.port().to_string()), "{found}");
+    assert_eq!(node.ask::<u64>(&["DBSIZE"]).await, 0, "it leaves nothing behind");
+    let outcome = ping(&format!("redis+cluster://127.0.0.1:{}", free_port())).await;
+    assert!(outcome.failed_with(1).contains("nothing listens"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_another_leads_to_is_reached_with_tls_as_well() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls");
+    let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| format!("{folder}/{name}"));
+    let ports = [free_port().to_string(), free_port().to_string()];
+    let tls = |port| {
+        let of_this = ["--tls-port", port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+        let of_all = ["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no", "--tls-cluster", "yes"];
+        // The name that the certificate is for.
+        let announced = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
+        [&of_this[..], &of_all, &announced].concat()
+    };
+    // All of Gatepost's keys are in slot 11867.
+    let seed = node([0, 11_866], &tls(&ports[0])).await;
+    let owner = node([11_867, 16_383], &tls(&ports[1])).await;
+    let bus: Vec<String> = owner.ask(&["CONFIG", "GET", "cluster-port"]).await;
+    seed.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &ports[1], &bus[1]]).await;
+    let url = format!("rediss+cluster://localhost:{}", ports[0]);
+    let found = eventually("the Cluster to serve", SOON, async || {
+        let outcome = gatepost(&["cache", "ping"], &[("REDIS_URL", &url), ("SSL_CERT_FILE", &ca)]).await;
+        (outcome.code == 0).then(|| outcome.done())
+    })
+    .await;
+    assert!(found.starts_with(&format!("localhost:{}: Redis 7", ports[1])), "{found}");
+    let outcome = gatepost(&["cache", "ping"], &[("REDIS_URL", &url)]).await;
+    assert!(outcome.failed_with(1).contains("certificate must be valid"), "{outcome:?}");
 }

@@ -16,6 +16,7 @@ mod mail;
 mod person;
 mod postgres_away;
 mod redis_away;
+mod redis_several;
 mod restart;
 mod server;
 mod setup;

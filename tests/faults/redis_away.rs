@@ -13,7 +13,7 @@ use crate::support::eventually;
 /// No request takes longer than this because of Redis: the few calls of one request time out after 100 ms each.
 const UNNOTICED: Duration = Duration::from_secs(1);
 
-async fn redis_is(server: &ServerProcess, state: &str) {
+pub(crate) async fn redis_is(server: &ServerProcess, state: &str) {
     eventually(&format!("the server to find Redis {state}"), SOON, async || {
         let answer = reqwest::get(server.url("/health/ready")).await.ok()?;
         assert_eq!(answer.status(), 200, "Redis away is no reason not to be ready");

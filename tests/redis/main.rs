@@ -6,11 +6,14 @@
     reason = "clippy's exceptions for tests cover only #[test] functions"
 )]
 
+mod cluster;
 mod commands;
 mod instances;
 mod limiter;
 mod model;
 mod outage;
+mod sentinel;
+mod several;
 #[path = "../support/mod.rs"]
 mod support;
 mod together;

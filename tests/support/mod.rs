@@ -9,6 +9,8 @@
 //! | the same, migrated | `Postgres::migrated().await` |
 //! | a Postgres to stop, crash or freeze | `PrivatePostgres::start().await` |
 //! | a Redis to flush, kill or freeze | `Redis::start().await` |
+//! | a master with a replica and a sentinel | `Sentinel::start().await` |
+//! | a Redis Cluster | `Cluster::start().await` |
 //! | a mailbox for every address, and mail faults | `SmtpSink::start().await` |
 //! | a wire to Postgres that breaks at a commit | `Wire::to(&database.url).await` |
 //! | a headless browser | `Browser::start().await` |
@@ -28,19 +30,23 @@
 )]
 
 pub mod browser;
+pub mod cluster;
 pub mod eventually;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod sentinel;
 pub mod smtp;
 pub mod wire;
 
 pub use browser::{Browser, Options};
+pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use ports::free_port;
 pub use postgres::{Postgres, PrivatePostgres, TestDatabase};
 pub use process::Server;
 pub use redis::Redis;
+pub use sentinel::Sentinel;
 pub use smtp::{Fault, ReceivedMail, Script, SmtpSink, Stage};
 pub use wire::{Cut, Wire};

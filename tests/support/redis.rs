@@ -17,6 +17,8 @@ pub struct Redis {
     server: Server,
     port: u16,
     arguments: Vec<String>,
+    /// Replicas leave what they got from their master there, and a Cluster what it knows of itself.
+    directory: tempfile::TempDir,
 }
 
 impl Redis {
@@ -39,7 +41,9 @@ impl Redis {
         let mut log = String::new();
         for _ in 0..5 {
             let port = free_port();
-            let mut redis = Self { server: spawn(port, &arguments), port, arguments: arguments.clone() };
+            let directory = tempfile::tempdir().expect("a directory");
+            let server = spawn(port, &arguments, &directory);
+            let mut redis = Self { server, port, arguments: arguments.clone(), directory };
             if redis.answers().await {
                 return redis;
             }
@@ -52,6 +56,11 @@ impl Redis {
     /// `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port on 127.0.0.1 that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The process that serves, for signals and its log.
@@ -106,7 +115,7 @@ impl Redis {
     /// When it does not come back.
     pub async fn restart(&mut self) {
         self.server.kill();
-        self.server = spawn(self.port, &self.arguments);
+        self.server = spawn(self.port, &self.arguments, &self.directory);
         assert!(self.answers().await, "redis-server did not come back:\n{}", self.server.log());
     }
 
@@ -162,10 +171,10 @@ impl Redis {
     }
 }
 
-fn spawn(port: u16, arguments: &[String]) -> Server {
+fn spawn(port: u16, arguments: &[String], directory: &tempfile::TempDir) -> Server {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(arguments).current_dir("/tmp");
+    command.args(arguments).current_dir(directory);
     Server::spawn(&mut command).without_grace()
 }
 

@@ -73,7 +73,8 @@ async fn redis(settings: &Settings) -> Vec<Finding> {
     }
     let median = found.timings.iter().find(|timing| timing.what == "GET").map_or(0.0, |timing| timing.median_ms);
     let version = found.version.as_deref().unwrap_or("of an unknown version");
-    let told = format!("{} is Redis {version} and answers in {median:.1} ms", found.server);
+    let found_as = found.found_as.map(|what| format!(", {what},")).unwrap_or_default();
+    let told = format!("{}{found_as} is Redis {version} and answers in {median:.1} ms", found.server);
     let mut findings = vec![Finding::ok("redis", told)];
     if let Some(policy) = found.evicts {
         findings.push(Finding::warn(

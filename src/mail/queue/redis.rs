@@ -8,7 +8,7 @@ use super::{End, Entry, Lane};
 use crate::domain::Priority;
 use crate::mail::Counters;
 use crate::redis::keys::MAIL_LISTS;
-use crate::redis::{Cmd, FromRedisValue, MultiplexedConnection, Redis, RedisError, cmd, pipe};
+use crate::redis::{Cmd, FromRedisValue, Key, MultiplexedConnection, Redis, RedisError, cmd, pipe};
 
 /// How long a pop waits for an id. Also how long a shutdown may wait for a pop that the server does not [interrupt](Interrupt): it
 /// is never abandoned, since the ids in its answer would be lost.
@@ -26,7 +26,7 @@ pub(super) async fn put(redis: &Redis, entries: &[Entry], end: End) -> Result<()
         };
         if !ids.is_empty() {
             let name = if matches!(end, End::Back) { "LPUSH" } else { "RPUSH" };
-            commands.cmd(name).arg(*list).arg(ids).ignore();
+            commands.cmd(name).arg(redis.key(*list)).arg(ids).ignore();
         }
     }
     redis.pipeline(commands).await
@@ -35,7 +35,7 @@ pub(super) async fn put(redis: &Redis, entries: &[Entry], end: End) -> Result<()
 pub(super) async fn lengths(redis: &Redis) -> Result<[usize; 4], RedisError> {
     let mut commands = pipe();
     for list in MAIL_LISTS {
-        commands.cmd("LLEN").arg(list);
+        commands.cmd("LLEN").arg(redis.key(list));
     }
     redis.pipeline(commands).await
 }
@@ -107,11 +107,11 @@ impl RedisSource {
     /// could not be pushed meanwhile come back through the sweeper.
     async fn mend(&mut self) -> Result<(), RedisError> {
         for list in MAIL_LISTS {
-            let kind: String = self.ask(cmd("TYPE").arg(list)).await?;
+            let kind: String = self.ask(&cmd("TYPE").arg(self.redis.key(list)).take()).await?;
             if kind != "list" && kind != "none" {
                 log::warn!("deleting the Redis key {list}: it should be a list and is a {kind}");
                 self.counters.malformed_ids(1);
-                self.ask::<()>(cmd("DEL").arg(list)).await?;
+                self.ask::<()>(&cmd("DEL").arg(self.redis.key(list)).take()).await?;
             }
         }
         Ok(())
@@ -134,19 +134,19 @@ impl RedisSource {
 
     async fn pop_batch(&mut self, lists: &[&str], most: usize) -> Result<Vec<Entry>, RedisError> {
         let mut command = cmd("BLMPOP");
-        command.arg(BLOCK_SECONDS).arg(lists.len()).arg(lists).arg("RIGHT").arg("COUNT").arg(most);
+        command.arg(BLOCK_SECONDS).arg(lists.len()).arg(self.keys(lists)).arg("RIGHT").arg("COUNT").arg(most);
         let popped: Option<(String, Vec<Vec<u8>>)> = self.ask(&command).await?;
-        Ok(popped.map_or_else(Vec::new, |(list, ids)| self.read(&list, ids)))
+        Ok(popped.map_or_else(Vec::new, |(key, ids)| self.read(&key, ids)))
     }
 
     /// For servers before version 7: waits for one id, then fetches what else waits in its list.
     async fn pop_singly(&mut self, lists: &[&str], most: usize) -> Result<Vec<Entry>, RedisError> {
-        let popped: Option<(String, Vec<u8>)> = self.ask(cmd("BRPOP").arg(lists).arg(BLOCK_SECONDS)).await?;
-        let Some((list, first)) = popped else { return Ok(Vec::new()) };
+        let pop = cmd("BRPOP").arg(self.keys(lists)).arg(BLOCK_SECONDS).take();
+        let Some((key, first)): Option<(String, Vec<u8>)> = self.ask(&pop).await? else { return Ok(Vec::new()) };
         let mut ids = vec![first];
         while ids.len() < most {
             // What was taken so far must not get lost with an error here.
-            match self.ask(cmd("RPOP").arg(&list)).await {
+            match self.ask(cmd("RPOP").arg(&key)).await {
                 Ok(Some(id)) => ids.push(id),
                 Ok(None) => break,
                 Err(error) => {
@@ -155,7 +155,11 @@ impl RedisSource {
                 }
             }
         }
-        Ok(self.read(&list, ids))
+        Ok(self.read(&key, ids))
+    }
+
+    fn keys<'a>(&self, lists: &[&'a str]) -> Vec<Key<'a>> {
+        lists.iter().map(|list| self.redis.key(*list)).collect()
     }
 
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
@@ -171,8 +175,9 @@ impl RedisSource {
         Ok(command.query_async(connection).await?)
     }
 
-    /// Reads ids; what is none is dropped and counted.
-    fn read(&self, list: &str, ids: Vec<Vec<u8>>) -> Vec<Entry> {
+    /// Reads ids out of the list under `key`; what is none is dropped and counted.
+    fn read(&self, key: &str, ids: Vec<Vec<u8>>) -> Vec<Entry> {
+        let list = self.redis.name(key);
         let priority = MAIL_LISTS.iter().zip(Priority::ALL).find(|(name, _)| **name == list);
         let priority = priority.map_or(Priority::Low, |(_, &priority)| priority);
         let found = ids.len();
