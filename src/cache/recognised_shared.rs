@@ -1,9 +1,10 @@
 //! The fast path of an instance that keeps no entries in memory: who is behind a credential, in one question to Redis.
 //!
-//! Session and user are asked for together, and together with what other requests of the thread ask for; and asked for is
-//! only what tells which version of them Redis holds ([`Reading`]). Where that is the version that was read for this
-//! credential before, so is all the rest, and what was made of it still holds. Redis is asked at every request and believed
-//! only as every other read of it is; all that is saved is to move and read the same bytes again. They are read in full
+//! Session and user are asked for together, and together with what other requests of the thread ask for: of the session the
+//! stamp, of the user all, since many users are read with one command. Looked at is only what tells which version of them Redis
+//! holds ([`Reading`]). Where that is the version that was read for this credential before, so is all the rest, and what was made
+//! of it still holds. Redis is asked at every request and believed only as every other read of it is; all that is saved is to
+//! read the same bytes again. They are read in full
 //! every few seconds all the same, and whenever a guard was raised since they were: a row that is edited by hand, or a
 //! database that was set back, may give a version a second time.
 //!
@@ -22,7 +23,7 @@ use super::session::SessionName;
 use super::shared::{Stored, failed, get};
 use super::{Cache, Inner, session, user};
 use crate::domain::Digest;
-use crate::redis::{Cmd, Redis, keys, pipe};
+use crate::redis::{Question, Redis, Strings, keys, pipe};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
 pub(super) const READINGS: usize = 10_000;
@@ -31,17 +32,27 @@ pub(super) const READINGS: usize = 10_000;
 /// meanwhile is met.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
-/// What Redis said of the versions: the session's stamp, and how the user begins.
-type Said = [Option<Vec<u8>>; 2];
+/// What tells the versions in which Redis holds the two: the session's stamp, and how the user begins.
+struct Versions {
+    stamp: Vec<u8>,
+    beginning: Vec<u8>,
+}
+
+impl Versions {
+    /// Whether Redis said these.
+    fn are(&self, [stamp, user]: &Strings) -> bool {
+        stamp.as_ref() == Some(&self.stamp) && user.as_ref().is_some_and(|user| user.starts_with(&self.beginning))
+    }
+}
 
 /// What a credential stands for, and what was read for it last.
 pub(super) struct Reading {
     name: SessionName,
     session_key: String,
     user_key: String,
-    question: Arc<[Cmd]>,
+    question: Arc<Question>,
     /// The versions in which `who` was read from Redis, and when; `None` if it was not.
-    said: Option<(Said, Began)>,
+    read: Option<(Versions, Began)>,
     who: Arc<Recognised>,
     /// The count of complete invalidations at which the guards last admitted both.
     admitted: AtomicU64,
@@ -50,18 +61,17 @@ pub(super) struct Reading {
 impl Reading {
     fn new(name: SessionName, who: Arc<Recognised>, redis: &Redis) -> Self {
         let (session_key, user_key) = (name.key(), keys::user_id(who.user.id));
-        let length = user::stored(&who.user).map_or(0, |stored| user::beginning(&stored).len());
-        let (session, user) = (redis.key(&session_key), redis.key(&user_key));
-        let question = Arc::new([session::stamp_of(session), user::beginning_of(user, length)]);
-        Self { name, session_key, user_key, question, said: None, who, admitted: AtomicU64::new(NEVER) }
+        let command = session::stamp_of(redis.key(&session_key));
+        let question = Arc::new(Question { command, name: user_key.clone() });
+        Self { name, session_key, user_key, question, read: None, who, admitted: AtomicU64::new(NEVER) }
     }
 
     /// Whether it was read in full when `said` was said as well, not long before `now`, and stands since.
-    fn is_of(&self, said: &Said, guards: &Guards, now: Monotonic) -> bool {
-        let of_this = |(last, read): &(Said, Began)| {
-            last == said && now.saturating_duration_since(read.at) < READ_AGAIN && self.is_admitted(guards, *read)
+    fn is_of(&self, said: &Strings, guards: &Guards, now: Monotonic) -> bool {
+        let of_this = |(versions, read): &(Versions, Began)| {
+            versions.are(said) && now.saturating_duration_since(read.at) < READ_AGAIN && self.is_admitted(guards, *read)
         };
-        self.said.as_ref().is_some_and(of_this)
+        self.read.as_ref().is_some_and(of_this)
     }
 
     /// The same credential, read in full from what Redis says now.
@@ -78,10 +88,9 @@ impl Reading {
         }
         let session = cache.as_last_seen(session);
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
-        let beginning = user::beginning(&stored).to_vec();
-        let said = [Some(session::stamp(&session).into_bytes()), Some(beginning)];
+        let (stamp, beginning) = (session::stamp(&session).into_bytes(), user::beginning(&stored).to_vec());
         let who = Arc::new(Recognised { user, session, hold: None, last_used, answer: OnceLock::new() });
-        Some(Self { said: Some((said, read)), ..Self::new(self.name, who, redis) })
+        Some(Self { read: Some((Versions { stamp, beginning }, read)), ..Self::new(self.name, who, redis) })
     }
 
     /// Whether what was read from `read` on is not older than what is known of.
@@ -123,8 +132,8 @@ impl Cache {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
         let reading = readings.get(credential)?;
         let (redis, (until, ends)) = (shared.redis()?, shared.belief()?);
-        let said: Said = match redis.ask_together(reading.question.clone()).await {
-            Ok(said) => said.try_into().ok()?,
+        let said = match redis.ask_together(reading.question.clone()).await {
+            Ok(said) => said,
             Err(error) => {
                 // What is of another type than was asked for is dealt with where it is asked for alone.
                 if error.is_outage() {
@@ -138,7 +147,7 @@ impl Cache {
         } else {
             let renewed = Arc::new(reading.renewed(self).await?);
             readings.put(*credential, renewed.clone(), |_| false);
-            let (_, read) = renewed.said.as_ref()?;
+            let (_, read) = renewed.read.as_ref()?;
             if !renewed.is_admitted(guards, *read) {
                 return None;
             }

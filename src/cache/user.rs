@@ -7,7 +7,7 @@ use super::Cache;
 use super::shared::{Envelope, Lookup, SCHEMA, Stored, get};
 use super::tier::{Began, Entry, FROM_DATABASE};
 use crate::domain::UserId;
-use crate::redis::{Cmd, Key, cmd, keys};
+use crate::redis::keys;
 use crate::store::{StoreError, User, read};
 
 /// How long a user may stay in Redis.
@@ -66,11 +66,6 @@ pub(super) fn beginning(stored: &[u8]) -> &[u8] {
     const ID: &[u8] = br#""user":{"id":"00000000-0000-0000-0000-000000000000""#;
     let length = stored.windows(8).position(|at| at == br#","user":"#).map_or(stored.len(), |at| at + 1 + ID.len());
     &stored[..length.min(stored.len())]
-}
-
-/// Asks for the first `length` bytes of what is under `key`.
-pub(super) fn beginning_of(key: Key<'_>, length: usize) -> Cmd {
-    cmd("GETRANGE").arg(key).arg(0).arg(length.saturating_sub(1)).take()
 }
 
 /// What Redis holds of the user `id`.

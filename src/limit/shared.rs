@@ -147,9 +147,5 @@ pub(super) fn verdict(told: &[u8]) -> Option<Verdict> {
     let (remaining, times) = told.split_first_chunk()?;
     let (wait, reset) = times.split_first_chunk()?;
     let time = |micros: &[u8; 8]| Duration::from_micros(u64::from_be_bytes(*micros));
-    Some(Verdict {
-        remaining: u32::from_be_bytes(*remaining),
-        wait: time(wait),
-        reset: time(reset.first_chunk()?),
-    })
+    Some(Verdict { remaining: u32::from_be_bytes(*remaining), wait: time(wait), reset: time(reset.first_chunk()?) })
 }

@@ -53,7 +53,7 @@ pub use health::{Examination, PoolState, ServerInfo};
 pub use key::{Key, TAG};
 use link::Link;
 pub use script::Script;
-pub use together::{Gathering, answer};
+pub use together::{Gathering, Question, Strings, answer};
 
 use crate::settings;
 

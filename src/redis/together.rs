@@ -8,21 +8,33 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use ::redis::{Value, from_redis_value};
 use tokio::sync::oneshot;
 
 use super::link::Link;
-use super::{Cmd, Redis, RedisError, pipe};
+use super::{Cmd, FromRedisValue, Redis, RedisError, cmd, pipe};
 
 /// The most questions that go out together.
 const MOST: usize = 256;
 
 thread_local! {
-    /// Questions for strings, and for which link, which this does not keep up.
-    static STRINGS: Gathering<Link, Arc<[Cmd]>, Strings> = const { Gathering::new() };
+    /// Questions, and for which link, which this does not keep up.
+    static QUESTIONS: Gathering<Link, Arc<Question>, Strings> = const { Gathering::new() };
 }
 
-/// What is under a key, or is not.
-type Strings = Vec<Option<Vec<u8>>>;
+/// What is asked of the server together with what others ask: one command that is answered with a string, and the string
+/// under one name. The latter are read with one command for all that ask, which costs the server far less than one for each.
+#[derive(Debug)]
+pub struct Question {
+    /// Names in it have gone through [`Redis::key`].
+    pub command: Cmd,
+    /// Goes through it on its way.
+    pub name: String,
+}
+
+/// The answers to the two: what is not there, and what is under the name and no string, is `None`.
+pub type Strings = [Option<Vec<u8>>; 2];
+
 /// How a batch ended for one of its questions.
 type Outcome<A> = Result<A, Arc<RedisError>>;
 
@@ -128,21 +140,27 @@ where
 }
 
 impl Redis {
-    /// Asks for strings, with one command for each, in one round trip that it shares with what else is asked in this way on
-    /// this thread at this moment. Fails as [`Self::run`] does, and where the answer to any of the commands that were
-    /// sent together is an error or no string.
-    pub async fn ask_together(&self, question: Arc<[Cmd]>) -> Result<Strings, Arc<RedisError>> {
+    /// Asks `question`, in one round trip that it shares with what else is asked in this way on this thread at this moment. Fails
+    /// as [`Self::run`] does, and where the answer to any of the commands that were sent together is an error or no string.
+    pub async fn ask_together(&self, question: Arc<Question>) -> Result<Strings, Arc<RedisError>> {
         let redis = self.clone();
-        let send = move |questions| async move { strings(&redis, questions).await };
-        answer(STRINGS.with(|gathering| gathering.add(&self.0, question, MOST, send))).await
+        let send = move |questions| async move { ask_all(&redis, questions).await };
+        answer(QUESTIONS.with(|gathering| gathering.add(&self.0, question, MOST, send))).await
     }
 }
 
-async fn strings(redis: &Redis, questions: Vec<Arc<[Cmd]>>) -> Result<Vec<Strings>, RedisError> {
-    let mut commands = pipe();
-    for command in questions.iter().flat_map(|question| question.iter()) {
-        commands.add_command(command.clone());
+async fn ask_all(redis: &Redis, questions: Vec<Arc<Question>>) -> Result<Vec<Strings>, RedisError> {
+    let (mut commands, mut strings) = (pipe(), cmd("MGET"));
+    for question in &questions {
+        commands.add_command(question.command.clone());
+        strings.arg(redis.key(&question.name));
     }
-    let mut answers = redis.pipeline::<Strings>(commands).await?.into_iter();
-    Ok(questions.iter().map(|question| answers.by_ref().take(question.len()).collect()).collect())
+    commands.add_command(strings);
+    let mut answers: Vec<Value> = redis.pipeline(commands).await?;
+    let strings: Vec<Option<Vec<u8>>> = read(answers.pop().unwrap_or_default())?;
+    answers.into_iter().zip(strings).map(|(answer, string)| Ok([read(answer)?, string])).collect()
+}
+
+fn read<T: FromRedisValue>(answer: Value) -> Result<T, RedisError> {
+    from_redis_value(answer).map_err(|error| RedisError::Reply(error.into()))
 }

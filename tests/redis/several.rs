@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use gatepost::limit::{Limiter, PolicyName};
 use gatepost::redis::keys::{MAIL_HIGH, MAIL_LISTS, MAIL_URGENT};
-use gatepost::redis::{Redis, RedisError, Script, cmd, pipe};
+use gatepost::redis::{Question, Redis, RedisError, Script, cmd, pipe};
 
 use super::support::eventually;
 use super::{Check, SOON, limits};
@@ -27,8 +27,8 @@ pub(crate) async fn every_kind_of_call_works(redis: &Redis) {
     let mut commands = pipe();
     commands.cmd("INCR").arg(redis.key("two")).cmd("MGET").arg(redis.key("one")).arg(redis.key("two"));
     assert_eq!(redis.pipeline::<(i64, Vec<i64>)>(commands).await.unwrap(), (4, vec![4, 4]));
-    let both: Vec<gatepost::redis::Cmd> = ["one", "two"].map(|name| cmd("GET").arg(redis.key(name)).take()).into();
-    let answers = redis.ask_together(both.into()).await.unwrap();
+    let question = Question { command: cmd("GET").arg(redis.key("one")).take(), name: "two".to_owned() };
+    let answers = redis.ask_together(question.into()).await.unwrap();
     assert_eq!(answers, [Some(b"4".to_vec()), Some(b"4".to_vec())]);
     ids_wait_in_lists_and_are_popped(redis).await;
     news_are_heard(redis).await;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use gatepost::redis::{Cmd, cmd};
+use gatepost::redis::{Question, cmd};
 
 use super::support::{self, eventually};
 use super::{SOON, connect_patiently};
 
-fn question<const N: usize>(keys: [&str; N]) -> Arc<[Cmd]> {
-    Arc::new(keys.map(|key| cmd("GET").arg(key).take()))
+fn question(asked: &str, name: &str) -> Arc<Question> {
+    Arc::new(Question { command: cmd("GET").arg(asked).take(), name: name.to_owned() })
 }
 
 /// How often the server has read something from a connection.
@@ -29,12 +29,13 @@ async fn each_gets_the_answers_to_what_it_asked_and_all_of_them_are_one_trip() {
     let before = reads(&server).await;
     let ask = async |number: u32| {
         let (one, other) = (format!("k{number}"), format!("k{}", 49 - number));
-        redis.ask_together(question([&one, "nothing", &other])).await.unwrap()
+        let there = redis.ask_together(question(&one, &other)).await.unwrap();
+        assert_eq!(redis.ask_together(question("nothing", "nothing")).await.unwrap(), [None, None]);
+        there
     };
     let answers = join_all((0..50).map(ask)).await;
     for (number, answer) in (0..50_u32).zip(answers) {
-        let expected = [Some(number.to_string()), None, Some((49 - number).to_string())];
-        assert_eq!(answer, expected.map(|text| text.map(String::into_bytes)));
+        assert_eq!(answer, [number, 49 - number].map(|number| Some(number.to_string().into_bytes())));
     }
     // One for the questions, one for the count, and perhaps a heartbeat.
     let trips = reads(&server).await - before;
@@ -47,11 +48,11 @@ async fn who_leaves_takes_nothing_from_the_others() {
     let redis = connect_patiently(&server).await;
     redis.set_ex("mine", b"1", SOON).await.unwrap();
     redis.set_ex("theirs", b"2", SOON).await.unwrap();
-    let mut leaves = Box::pin(redis.ask_together(question(["mine"])));
-    let mut stays = Box::pin(redis.ask_together(question(["theirs"])));
+    let mut leaves = Box::pin(redis.ask_together(question("mine", "nothing")));
+    let mut stays = Box::pin(redis.ask_together(question("theirs", "nothing")));
     assert!(futures_util::poll!(leaves.as_mut()).is_pending() && futures_util::poll!(stays.as_mut()).is_pending());
     drop(leaves);
-    assert_eq!(stays.await.unwrap(), [Some(b"2".to_vec())]);
+    assert_eq!(stays.await.unwrap(), [Some(b"2".to_vec()), None]);
 }
 
 #[tokio::test]
@@ -59,11 +60,12 @@ async fn an_error_is_everybodys_and_an_outage_is_told_as_one() {
     let mut server = support::Redis::start().await;
     let redis = connect_patiently(&server).await;
     redis.query::<i64>(cmd("LPUSH").arg("list").arg(1).take()).await.unwrap();
-    let (bad, good) = tokio::join!(redis.ask_together(question(["list"])), redis.ask_together(question(["nothing"])));
+    let (bad, good) =
+        tokio::join!(redis.ask_together(question("list", "list")), redis.ask_together(question("nothing", "list")));
     assert!(!bad.unwrap_err().is_outage() && !good.unwrap_err().is_outage(), "the server is well");
-    assert_eq!(redis.ask_together(question(["nothing"])).await.unwrap(), [None], "nothing stays behind");
+    assert_eq!(redis.ask_together(question("nothing", "list")).await.unwrap(), [None, None], "nothing stays behind");
     server.kill();
-    let error = redis.ask_together(question(["nothing"])).await.unwrap_err();
+    let error = redis.ask_together(question("nothing", "list")).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
 }
 
@@ -71,7 +73,7 @@ async fn an_error_is_everybodys_and_an_outage_is_told_as_one() {
 async fn what_was_asked_keeps_no_connection_up() {
     let server = support::Redis::start().await;
     let redis = connect_patiently(&server).await;
-    redis.ask_together(question(["nothing"])).await.unwrap();
+    redis.ask_together(question("nothing", "list")).await.unwrap();
     drop(redis);
     eventually("the connections to be closed", SOON, async || {
         let clients: String = server.ask(&["CLIENT", "LIST"]).await;
