@@ -1,5 +1,5 @@
-//! Opens connections: to the server that the [resolver](super::resolver) finds, and with which timeouts. bb8 opens the connections
-//! of a pool through it.
+//! Opens connections: to the server that the [resolver](super::resolver) finds, and with which timeouts. bb8 opens the
+//! connections of a pool through it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

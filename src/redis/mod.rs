@@ -10,17 +10,18 @@
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
 //! **One server.** However many the URL names, one of them has all keys, and every connection goes to that one. It is
-//! found anew for each (`resolver.rs`): by asking sentinels for the master, or nodes of a Cluster for the one with the slot in
-//! which all names are (`key.rs`).
+//! found anew for each (`resolver.rs`): by asking sentinels for the master, or nodes of a Cluster for the one with the
+//! slot in which all names are (`key.rs`).
 //!
 //! **The life of an outage.** A connection that breaks, or three failures in a row (no answer in time, or a server that
-//! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout. Where there may
-//! be another server, one answer that points to it is enough: `MOVED`, or `READONLY` from a master that has become a replica. When
-//! it opens, all connections of that generation are given up, the watch of
-//! [`Redis::changes`] turns `false`, and from then on every call returns [`RedisError::Unavailable`] at once: nobody waits.
-//! The task probes, at once after a broken connection and else after half a second, then in doubling intervals up to a
-//! minute (or to five seconds where another server may take over), one probe at a time, with or without traffic. The first probe that succeeds brings a whole new generation
-//! and closes the breaker. An error that is about one command (`WRONGTYPE`, out of memory) opens nothing.
+//! cannot serve), open the [breaker]; after the first of these, callers wait for a quarter of the response timeout.
+//! Where there may be another server, one answer that points to it is enough: `MOVED`, or `READONLY` from a master that
+//! has become a replica. When it opens, all connections of that generation are given up, the watch of
+//! [`Redis::changes`] turns `false`, and from then on every call returns [`RedisError::Unavailable`] at once: nobody
+//! waits. The task probes, at once after a broken connection and else after half a second, then in doubling intervals
+//! up to a minute (or to five seconds where another server may take over), one probe at a time, with or without
+//! traffic. The first probe that succeeds brings a whole new generation and closes the breaker. An error that is about
+//! one command (`WRONGTYPE`, out of memory) opens nothing.
 
 pub mod breaker;
 mod commands;

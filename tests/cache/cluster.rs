@@ -7,14 +7,14 @@ use gatepost::settings;
 use gatepost::store::StoreError;
 
 use crate::support::{Cluster, eventually};
-use crate::world::{Backend, SOON, World, accepts, refuses};
+use crate::world::{Backend, SOON, World, accepts, connection_to, refuses};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_cluster_entries_are_shared_forgotten_everywhere_and_shown_by_their_plain_names() {
     let (world, cluster) = (World::new(Backend::Sqlite).await, Cluster::start().await);
     // Pub/sub reaches all nodes, whichever it was said to.
-    let here = world.instance_on(cluster.url(), &cluster.third).await;
-    let there = world.instance_on(cluster.url(), &cluster.owner).await;
+    let here = world.instance_on(connection_to(cluster.url(), SOON).await, &cluster.third).await;
+    let there = world.instance_on(connection_to(cluster.url(), SOON).await, &cluster.owner).await;
     let person = world.sign_in("ann@example.com").await;
     for cache in [&here, &there] {
         assert!(accepts(cache, &person).await && cache.session(person.session.id).await.unwrap().is_some());

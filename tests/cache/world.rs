@@ -92,13 +92,12 @@ impl World {
 
     /// An instance with connections of its own, and an upkeep that has had its first look.
     pub(crate) async fn instance(&self) -> Cache {
-        self.instance_on(self.redis.url(), &self.redis).await
+        self.instance_on(self.connection(Duration::from_millis(100)).await, &self.redis).await
     }
 
-    /// The same over another Redis, which is one with `server`.
-    pub(crate) async fn instance_on(&self, url: String, server: &support::Redis) -> Cache {
-        let redis = Some(connection_to(url, Duration::from_millis(100)).await);
-        let cache = Cache::new(redis, connect(&self.kept).await, self.clock.clone());
+    /// The same over another Redis, where `server` publishes too.
+    pub(crate) async fn instance_on(&self, redis: Redis, server: &support::Redis) -> Cache {
+        let cache = Cache::new(Some(redis), connect(&self.kept).await, self.clock.clone());
         cache.poll_changes().await.unwrap();
         cache.spawn_background();
         is_subscribed(&cache, server).await;
@@ -223,7 +222,7 @@ impl World {
     }
 }
 
-async fn connection_to(url: String, response_timeout: Duration) -> Redis {
+pub(crate) async fn connection_to(url: String, response_timeout: Duration) -> Redis {
     let settings = settings::Redis {
         url: Redacted::new(url),
         pool_size: 10,

@@ -63,10 +63,9 @@ async fn a_slot_that_is_given_to_another_node_is_followed_at_once() {
 
     let error = redis.get("key").await.unwrap_err();
     assert!(matches!(error, RedisError::Refusing(_)), "{error}");
-    let begun = std::time::Instant::now();
+    assert!(!redis.available(), "one such answer is enough");
     let value = eventually("the new owner", SOON, async || redis.get("key").await.ok()).await;
     assert_eq!(value.as_deref(), Some(&b"kept"[..]));
-    assert!(begun.elapsed() < Duration::from_millis(450), "no backoff: {:?}", begun.elapsed());
     let role: Vec<redis::Value> = cluster.other.ask(&["ROLE"]).await;
     assert!(role[0] == redis::Value::BulkString(b"master".to_vec()) && !keys(&cluster.other).await.is_empty());
 

@@ -83,9 +83,14 @@ impl Redis {
     ///
     /// When the server is down, refuses the command or answers another type.
     pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        self.try_ask(command).await.expect("redis-server obeys")
+    }
+
+    /// The same, of a server that may be away or cut connections.
+    pub async fn try_ask<T: FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
         let (name, arguments) = command.split_first().expect("a command has a name");
-        let mut command = redis::cmd(name);
-        command.arg(arguments).query_async(&mut self.connection().await).await.expect("redis-server obeys")
+        let mut connection = connect(self.port).await?;
+        redis::cmd(name).arg(arguments).query_async(&mut connection).await
     }
 
     /// Forgets everything, as FLUSHALL or a failover to an empty replica would.
