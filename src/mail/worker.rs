@@ -182,8 +182,8 @@ impl WorkerHandle {
             },
             async {
                 for mut fetcher in fetchers {
-                    // A short deadline does not count here: a pop ends within a second or two, and ids in its answer
-                    // would be lost.
+                    // A short deadline does not count here: a pop ends at once, or within some seconds where Redis does not
+                    // hear of it, and ids in its answer would be lost.
                     if timeout_at(begun + deadline.max(LAST_POP), &mut fetcher).await.is_err() {
                         fetcher.abort();
                     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::{AsyncConnectionConfig, Client};
+use ::redis::{AsyncConnectionConfig, Client, ConnectionInfo};
 use bb8_redis::bb8::ManageConnection;
 
 use super::error::RedisError;
@@ -97,16 +97,16 @@ impl Connector {
         Box::pin(self.resolver.find(&config, self.connect_timeout)).await
     }
 
-    /// A new connection for subscriptions.
-    pub(super) async fn subscribe(&self) -> Result<PubSub, RedisError> {
-        let opening = async {
-            let server = match self.resolver.named() {
-                [server, ..] if !self.resolver.has_choice() => server.clone(),
-                _ => self.find(Some(self.response_timeout)).await?.server,
-            };
-            Ok(Client::open(server)?.get_async_pubsub().await?)
+    /// A new connection for subscriptions, and where it leads. Takes twice the connect timeout at most, the first of these to
+    /// find the server where there is a choice.
+    pub(super) async fn subscribe(&self) -> Result<(ConnectionInfo, PubSub), RedisError> {
+        let server = match self.resolver.named() {
+            [server, ..] if !self.resolver.has_choice() => server.clone(),
+            _ => self.find(Some(self.response_timeout)).await?.server,
         };
-        tokio::time::timeout(self.connect_timeout, opening).await.map_err(|_| RedisError::Timeout)?
+        let client = Client::open(server.clone())?;
+        let opened = tokio::time::timeout(self.connect_timeout, client.get_async_pubsub()).await;
+        Ok((server, opened.map_err(|_| RedisError::Timeout)??))
     }
 }
 

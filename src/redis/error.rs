@@ -12,6 +12,9 @@ pub enum RedisError {
     /// wrong with each.
     #[error("{0}")]
     Unresolved(String),
+    /// Another server has taken over from the one that is connected: who finds the server now finds that one.
+    #[error("{0} has taken over")]
+    Superseded(String),
     /// The breaker is open or the connection is being made again: nothing was sent. Use another source at once.
     #[error("Redis is unavailable")]
     Unavailable,
@@ -35,15 +38,25 @@ impl RedisError {
     /// Whether the cause is the server or the way to it, rather than this one command.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unresolved(_) | Self::Unavailable | Self::Timeout | Self::Connection(_) | Self::Refusing(_) => true,
+            Self::Unresolved(_)
+            | Self::Superseded(_)
+            | Self::Unavailable
+            | Self::Timeout
+            | Self::Connection(_)
+            | Self::Refusing(_) => true,
             Self::InvalidUrl(_) | Self::Reply(_) => false,
         }
     }
 
-    /// Whether the server said that another one is to be asked: it is a replica now, or another node has the slot.
+    /// Whether another server is to be asked: this one is a replica now, or another node has the slot.
     pub(super) fn points_elsewhere(&self) -> bool {
-        let Self::Refusing(error) = self else { return false };
-        any_of(error, |error| matches!(error.kind(), Some(ServerErrorKind::ReadOnly | ServerErrorKind::Moved)))
+        match self {
+            Self::Superseded(_) => true,
+            Self::Refusing(error) => {
+                any_of(error, |error| matches!(error.kind(), Some(ServerErrorKind::ReadOnly | ServerErrorKind::Moved)))
+            }
+            _ => false,
+        }
     }
 }
 

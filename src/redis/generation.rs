@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{ErrorKind, ServerErrorKind};
+use ::redis::{ConnectionInfo, ErrorKind, ServerErrorKind};
 use bb8_redis::bb8::{Pool, PooledConnection, RunError};
 use tokio::time::timeout;
 
@@ -101,6 +101,13 @@ impl Generation {
     /// and has no response timeout, which would be a second timer for every command.
     pub(super) async fn open_lane(&self) -> Result<MultiplexedConnection, RedisError> {
         self.connector.open(None).await
+    }
+
+    /// Whether `server`, which was found now, is that of these connections: otherwise it has taken over, and what goes to
+    /// one of the two would not be found at the other.
+    pub(super) fn confirm(&self, server: &ConnectionInfo) -> Result<(), RedisError> {
+        let found = name(server);
+        if found == self.server { Ok(()) } else { Err(RedisError::Superseded(found)) }
     }
 
     /// `host:port` of the server.

@@ -93,7 +93,9 @@ impl Link {
             Err(error) if error.points_elsewhere() && self.connector.resolver().has_choice() => {
                 state.breaker.connection_lost(now)
             }
-            Err(RedisError::Timeout | RedisError::Refusing(_)) => state.breaker.request_failed(now),
+            Err(RedisError::Timeout | RedisError::Refusing(_) | RedisError::Superseded(_)) => {
+                state.breaker.request_failed(now)
+            }
             Err(RedisError::Connection(_)) => state.breaker.connection_lost(now),
             // Those who know where the server is may be away while it is well.
             Err(RedisError::Unavailable | RedisError::InvalidUrl(_) | RedisError::Unresolved(_)) => false,

@@ -94,15 +94,16 @@ impl Redis {
     /// breaker is open. When a command on it fails with [an outage](RedisError::is_outage), drop it and open another.
     pub async fn dedicated(&self, response_timeout: Duration) -> Result<MultiplexedConnection, RedisError> {
         let generation = self.0.generation()?;
-        let opened = self.0.connector.open(Some(response_timeout)).await;
-        self.0.report(&generation, opened)
+        let found = self.0.connector.find(Some(response_timeout)).await;
+        self.0.report(&generation, found.and_then(|found| generation.confirm(&found.server).map(|()| found.conn)))
     }
 
     /// A connection of the caller's own for subscriptions. Its stream ends when the connection breaks. Opening takes at
     /// most the connect timeout, and fails at once while the breaker is open.
     pub async fn subscriber(&self) -> Result<PubSub, RedisError> {
         let generation = self.0.generation()?;
-        let opened = self.0.connector.subscribe().await;
+        let found = self.0.connector.subscribe().await;
+        let opened = found.and_then(|(server, subscriber)| generation.confirm(&server).map(|()| subscriber));
         self.0.report(&generation, opened)
     }
 

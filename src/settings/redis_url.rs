@@ -72,8 +72,10 @@ fn sentinel(scheme: &str, rest: &str) -> Result<RedisUrl, String> {
         return Err(format!("must name the master after the sentinels, as in {SENTINEL_EXAMPLE}"));
     }
     numbers_a_database(database)?;
+    // A plus is one, as in the password before the hosts, and not the blank that a form would make of it.
+    let query = servers.first().and_then(Url::query).unwrap_or_default().replace('+', "%2B");
     let parameter = |name: &str| {
-        let mut pairs = servers.first()?.query_pairs();
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
     };
     let (user, password) = (parameter("sentinel_user"), parameter("sentinel_password").map(Redacted::new));
@@ -159,8 +161,8 @@ mod tests {
         let (found, servers) = read("redis+sentinel://u:p%40@a:1,b,[::1]:3/my.master-1/2");
         assert_eq!(found, kind);
         assert_eq!(servers, ["redis://u:p%40@a:1/2", "redis://u:p%40@b:26379/2", "redis://u:p%40@[::1]:3/2"]);
-        let (found, servers) = read("rediss+sentinel://a/my.master-1?sentinel_user=s&sentinel_password=x%26y");
-        let password = Some(Redacted::new("x&y".to_owned()));
+        let (found, servers) = read("rediss+sentinel://a/my.master-1?sentinel_user=s&sentinel_password=x%26y+/z=");
+        let password = Some(Redacted::new("x&y+/z=".to_owned()));
         assert_eq!(
             found,
             RedisKind::Sentinel { master: "my.master-1".to_owned(), user: Some("s".to_owned()), password }

@@ -7,7 +7,7 @@ use gatepost::redis::{Redis, RedisError, cmd};
 use super::several::{
     HURRIED, another_server_is_found, every_kind_of_call_works, several_policies_are_decided_in_one_call,
 };
-use super::support::{Sentinel, eventually};
+use super::support::{Redis as Server, Sentinel, eventually};
 use super::{SOON, settings};
 
 const KEPT: Duration = Duration::from_mins(5);
@@ -82,6 +82,23 @@ async fn a_sentinel_that_is_away_takes_nothing_from_a_master_that_is_well() {
     }
     assert!(redis.available());
     redis.set_ex("key", b"x", KEPT).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_is_with_two_masters_at_once() {
+    let (sentinel, other) = (Sentinel::start().await, Server::start().await);
+    let redis = connect(sentinel.url(), SOON).await;
+    redis.set_ex("key", b"x", KEPT).await.unwrap();
+    sentinel.tell_of(&other).await;
+    redis.set_ex("key", b"y", KEPT).await.unwrap();
+    // The first who connects learns of it, and all go over to the other together.
+    let error = redis.dedicated(SOON).await.expect_err("it would lead elsewhere than the rest");
+    assert!(matches!(error, RedisError::Superseded(_)) && error.is_outage(), "{error}");
+    eventually("the other master to be used", SOON, async || redis.available().then_some(())).await;
+    assert_eq!(redis.get("key").await.unwrap(), None);
+    redis.dedicated(SOON).await.unwrap();
+    redis.subscriber().await.unwrap();
+    assert!(redis.available());
 }
 
 #[tokio::test]

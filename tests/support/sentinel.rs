@@ -62,6 +62,20 @@ impl Sentinel {
         format!("redis+sentinel://127.0.0.1:{}/{master}?sentinel_password={PASSWORD}", self.port)
     }
 
+    /// Has the sentinel tell of another master, which knows nothing of the first: the other side of a split network.
+    ///
+    /// # Panics
+    ///
+    /// When the sentinel refuses.
+    pub async fn tell_of(&self, other: &Redis) {
+        let client = redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("the sentinel takes connections");
+        let mut told = redis::pipe();
+        told.cmd("SENTINEL").arg("REMOVE").arg(MASTER);
+        told.cmd("SENTINEL").arg("MONITOR").arg(MASTER).arg("127.0.0.1").arg(other.port()).arg(1);
+        told.exec_async(&mut connection).await.expect("the sentinel obeys");
+    }
+
     /// SIGKILL for the sentinel: nobody knows the master then.
     pub fn kill_sentinel(&mut self) {
         self.watcher.kill();

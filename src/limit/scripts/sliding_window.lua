@@ -4,11 +4,11 @@
 -- A request is allowed if under every key of it fewer than `limit` requests were allowed in the last `window`. Then it is
 -- recorded under all of them; a denied request is recorded under none.
 --
--- KEYS      a log each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than its
+-- KEYS      no key twice in one request; a log each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than its
 --           limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
 -- ARGV[1]   1 to decide and record, 0 only to look
 -- ARGV[2]   for each key, in big-endian order:
---             its limit, in requests (4 bytes)
+--             its limit, in requests and at least 1 (4 bytes)
 --             its window, in microseconds (8)
 --             requests under it that an instance has allowed by itself and that are not recorded yet (4)
 --             how long ago the last of those was, in microseconds (8)
@@ -26,18 +26,22 @@
 -- for each time: all are read by one MGET, and each that changes is written by one SET. Those of long limits are lists, of which
 -- only the ends are touched. A limit that was changed may find the other kind; what is no log at all is replaced.
 --
--- The functions take all they need: each local of the script that they used instead would be made on the heap, at every call.
+-- The functions are given numbers that they could see: each local of the script that a function uses is made on the heap, at
+-- every call.
 
--- The time of the entry that has `index` before it, of those in the window.
-local function entry(log, index, now)
-  if index >= log.stored then return now end
+-- The time of the entry that has `index` before it, of those in the window. What is no time counts as of now.
+local function entry(log, index)
+  if index >= log.stored then return log.time end
   if log.text then return (struct.unpack('>I8', log.text, log.from + 8 * index)) end
-  return tonumber(redis.call('LINDEX', log.key, index))
+  return tonumber(redis.call('LINDEX', log.key, index)) or log.time
 end
 
--- Whether `text` holds times, none of which is beyond what a clock that was set back explains.
-local function is_log(text, latest)
-  return #text % 8 == 0 and (#text == 0 or struct.unpack('>I8', text, #text - 7) <= latest)
+-- The last of the times in `text`; 0 if it is empty; nil if it holds none, or a last one that no clock explains that was set
+-- back.
+local function newest(text, latest)
+  if #text % 8 ~= 0 then return nil end
+  local time = #text == 0 and 0 or struct.unpack('>I8', text, #text - 7)
+  return time <= latest and time or nil
 end
 
 -- Opens the log of a short limit; `text` is the string that was found, if any. From a list the last times are taken, which
@@ -48,8 +52,9 @@ local function open_string(log, text, short, now)
     for i, time in ipairs(times) do times[i] = struct.pack('>I8', tonumber(time) or 0) end
     text = table.concat(times)
   end
-  local from, horizon = 1, now - log.window
-  if not is_log(text, now + log.window) then text = '' end
+  local from, horizon, last = 1, now - log.window, newest(text, now + log.window)
+  if not last then text, last = '', 0 end
+  if last > now then log.time = last end
   while from < #text and struct.unpack('>I8', text, from) <= horizon do from = from + 8 end
   log.text, log.from, log.stored = text, from, (#text - from + 1) / 8
 end
@@ -63,7 +68,7 @@ local function open_list(log, now)
     local text = redis.pcall('GET', key)
     redis.call('DEL', key)
     count = 0
-    if type(text) == 'string' and is_log(text, latest) then
+    if type(text) == 'string' and newest(text, latest) then
       for at = 1, #text, 8 do
         count = redis.call('RPUSH', key, (struct.unpack('>I8', text, at)))
       end
@@ -72,19 +77,22 @@ local function open_list(log, now)
   end
   log.stored = count
   if count == 0 then return end
-  local oldest = tonumber(redis.call('LINDEX', key, 0))
-  if not oldest or oldest > latest then
+  local last = tonumber(redis.call('LINDEX', key, -1))
+  if not last or last > latest then
     redis.call('DEL', key)
     log.stored = 0
-  elseif oldest <= horizon then
+    return
+  end
+  if last > now then log.time = last end
+  if entry(log, 0) <= horizon then
     local past, beyond = 1, 2
-    while beyond <= count and entry(log, beyond - 1, now) <= horizon do
+    while beyond <= count and entry(log, beyond - 1) <= horizon do
       past, beyond = beyond, beyond * 2
     end
     beyond = math.min(beyond, count + 1)
     while beyond - past > 1 do
       local middle = math.floor((past + beyond) / 2)
-      if entry(log, middle - 1, now) <= horizon then past = middle else beyond = middle end
+      if entry(log, middle - 1) <= horizon then past = middle else beyond = middle end
     end
     redis.call('LTRIM', key, past, -1)
     log.stored = count - past
@@ -93,8 +101,8 @@ end
 
 -- Records `times` requests that were allowed elsewhere, the last of them at `at`, before all others of this call. They count
 -- from then, and never from before what is recorded already: the order of the log.
-local function settle(log, times, at, now)
-  if log.count > 0 then at = math.max(at, entry(log, log.count - 1, now)) end
+local function settle(log, times, at)
+  if log.count > 0 then at = math.max(at, entry(log, log.count - 1)) end
   if log.text then
     log.text = log.text .. string.rep(struct.pack('>I8', at), times)
   else
@@ -121,7 +129,8 @@ while first <= #KEYS do
     local key = KEYS[last]
     local log = logs[key]
     if not log then
-      log = { key = key, window = window, kept = kept, text = false, from = 0, stored = 0, count = 0, added = 0 }
+      -- `time` is that of what this call adds: now, and after the clock was set back that of the last entry, for the order.
+      log = { key = key, window = window, kept = kept, time = now, text = false, from = 0, stored = 0, count = 0, added = 0 }
       if limit <= SHORT then open_string(log, found[last], SHORT, now) else open_list(log, now) end
       log.count = log.stored
       logs[key] = log
@@ -131,7 +140,7 @@ while first <= #KEYS do
       if log.added > 0 then
         log.added, log.count = log.added + owed, log.count + owed
       else
-        settle(log, owed, now - age, now)
+        settle(log, owed, now - age)
         changed[log] = true
       end
     end
@@ -148,7 +157,8 @@ while first <= #KEYS do
     local left, wait, reset, over = limit - log.count, 0, 0, 0
     -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
     if left < 0 then left, over = 0, -left end
-    if log.count > 0 then reset = entry(log, over, now) + log.window - now end
+    -- At least 1, whatever is in a log that somebody else has written.
+    if log.count > 0 then reset = math.max(entry(log, over) + log.window - now, 1) end
     if left == 0 and not allowed then wait = reset end
     answer[i] = struct.pack('>I4I8I8', left, wait, reset)
   end
@@ -156,17 +166,17 @@ while first <= #KEYS do
 end
 
 -- Without memory Redis refuses the first of these, and none after one that it has done.
-local this = struct.pack('>I8', now)
 for log in pairs(changed) do
   local text, added = log.text, log.added
   if text then
+    local this = struct.pack('>I8', log.time)
     if log.from > 1 then text = string.sub(text, log.from) end
     if added > 0 then text = text .. (added == 1 and this or string.rep(this, added)) end
     redis.call('SET', log.key, text, 'PX', log.kept)
   elseif added > 0 then
     -- Lua passes no more than some thousand arguments.
     local some, most = {}, math.min(added, 100)
-    for i = 1, most do some[i] = now end
+    for i = 1, most do some[i] = log.time end
     for left = added, 1, -most do redis.call('RPUSH', log.key, unpack(some, 1, math.min(left, most))) end
     redis.call('PEXPIRE', log.key, log.kept)
   end

@@ -96,7 +96,11 @@ impl RedisSource {
     pub(crate) async fn take(&mut self, most: usize) -> Result<Vec<Entry>, RedisError> {
         let taken = self.pop(most).await;
         match &taken {
-            Err(error) if error.is_outage() => self.connection = None,
+            Err(error) if error.is_outage() => {
+                self.connection = None;
+                // Another connection may get the number.
+                self.client.store(UNKNOWN, Ordering::Relaxed);
+            }
             Err(_) => self.mend().await?,
             Ok(_) => {}
         }
@@ -167,8 +171,11 @@ impl RedisSource {
             Some(connection) => connection,
             none => {
                 let mut connection = self.redis.dedicated(ANSWER).await?;
-                let client = cmd("CLIENT").arg("ID").query_async(&mut connection).await;
-                self.client.store(client.unwrap_or(UNKNOWN), Ordering::Relaxed);
+                let client = cmd("CLIENT").arg("ID").query_async(&mut connection).await.map_err(RedisError::from);
+                match client {
+                    Err(error) if error.is_outage() => return Err(error),
+                    client => self.client.store(client.unwrap_or(UNKNOWN), Ordering::Relaxed),
+                }
                 none.insert(connection)
             }
         };
