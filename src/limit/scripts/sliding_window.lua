@@ -4,8 +4,9 @@
 -- A request is allowed if under every key of it fewer than `limit` requests were allowed in the last `window`. Then it is
 -- recorded under all of them; a denied request is recorded under none.
 --
--- KEYS      no key twice in one request; a log each: the times (microseconds since 1970) of the allowed requests, oldest first. Never longer than its
---           limit; expires when its newest entry leaves the window. Those of the first request, then those of the next.
+-- KEYS      those of the first request, no key twice, then those of the next. Each is a log: the times (microseconds since
+--           1970) of the allowed requests, oldest first. Never longer than its limit; expires a second after its newest entry
+--           has left the window.
 -- ARGV[1]   1 to decide and record, 0 only to look
 -- ARGV[2]   for each key, in big-endian order:
 --             its limit, in requests and at least 1 (4 bytes)
