@@ -40,13 +40,11 @@ pub(crate) struct Side<'a> {
 /// The rounds of one side.
 pub(crate) struct Rounds(Vec<Round>);
 
-/// How long a side is measured, and how often.
+/// How often a side is measured, after how long a warm-up, and how long: rather often than long, since a shared machine is
+/// another one every few seconds.
 fn lengths(options: &Options) -> (usize, Duration, Duration) {
-    if options.quick {
-        (3, Duration::from_millis(200), Duration::from_millis(500))
-    } else {
-        (7, Duration::from_millis(500), Duration::from_millis(1500))
-    }
+    let (rounds, measured) = if options.quick { (7, 300) } else { (21, 500) };
+    (rounds, Duration::from_millis(100), Duration::from_millis(measured))
 }
 
 /// Measures the sides by turns, over `connections` each.

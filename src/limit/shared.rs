@@ -20,9 +20,12 @@ const ASKED: usize = 36;
 /// The bytes in which it answers.
 const TOLD: usize = 20;
 
-/// How much longer than its window a log is kept: Redis counts that time from when a call began, which is before the script
-/// has read the clock, and a log that goes too early would let a request too many pass.
-const SLACK: Duration = Duration::from_secs(1);
+/// How much longer than its window a log is kept at least, in seconds: Redis counts that time from when a call began, which
+/// is before the script has read the clock, and a log that goes too early would let a request too many pass.
+const SLACK: u64 = 2;
+
+/// The most that a log is kept longer for not having to be written anew with every request, in seconds.
+const MOST_AHEAD: u64 = 60;
 
 thread_local! {
     static REQUESTS: Gathering<Inner, Request, Option<Vec<Verdict>>> = const { Gathering::new() };
@@ -47,7 +50,8 @@ impl Request {
             to.extend(micros(owed.age).to_be_bytes());
             // No request has more than a few.
             to.push(u8::try_from(self.checks.len() - position - 1).unwrap_or(u8::MAX));
-            let kept = (window + SLACK).as_millis().to_string();
+            let seconds = window.as_secs();
+            let kept = (seconds + seconds.min(MOST_AHEAD) + SLACK).to_string();
             to.push(u8::try_from(kept.len()).unwrap_or(u8::MAX));
             to.extend(kept.as_bytes());
         }

@@ -20,7 +20,8 @@ async fn limiter(server: &support::Redis, limits: Limits) -> Limiter {
 /// The log of `subject` where the limit is short: the microseconds at which its requests were allowed.
 async fn log(server: &support::Redis, policy: PolicyName, subject: &str) -> Vec<u64> {
     let text: Vec<u8> = server.ask(&["GET", &keys::rate(policy.as_str(), subject)]).await;
-    let (times, rest) = text.as_chunks::<8>();
+    let Some((_until, times)) = text.split_first_chunk::<4>() else { return Vec::new() };
+    let (times, rest) = times.as_chunks::<8>();
     assert_eq!(rest, [0; 0]);
     times.iter().map(|time| u64::from_be_bytes(*time)).collect()
 }
@@ -88,7 +89,7 @@ async fn who_leaves_before_the_decision_is_counted_all_the_same() {
 }
 
 #[tokio::test]
-async fn denied_requests_are_not_recorded_and_a_log_is_no_longer_than_its_limit() {
+async fn denied_requests_are_not_recorded_and_do_not_make_a_log_longer() {
     let server = support::Redis::start().await;
     let limiter = limiter(&server, limits(5, LONG)).await;
     for _ in 0..100 {
@@ -96,7 +97,7 @@ async fn denied_requests_are_not_recorded_and_a_log_is_no_longer_than_its_limit(
     }
     assert_eq!(recorded(&server, PolicyName::ApiAddress, "a").await, 5);
     let left: i64 = server.ask(&["PTTL", "rate:api_address:a"]).await;
-    assert!(left > 290_000 && left <= 301_000, "{left}");
+    assert!(left > 350_000 && left <= 362_000, "its window, a minute more and two seconds: {left}");
 }
 
 #[tokio::test]
@@ -145,7 +146,7 @@ async fn no_window_of_time_sees_more_than_the_limit_by_the_servers_own_record() 
     while begun.elapsed() < SHORT * 5 {
         passes(&limiter, "a").await;
         let log = log(&server, PolicyName::ApiAddress, "a").await;
-        assert!(log.len() <= 4);
+        assert!(log.len() <= 8, "{log:?}");
         times.extend(log);
     }
     let times: Vec<u64> = times.into_iter().collect();
@@ -241,7 +242,7 @@ async fn what_is_no_log_is_replaced_by_one() {
     let (short, long) = (limiter(&server, limits(2, LONG)).await, limiter(&server, limits(500, LONG)).await);
     let spoilt: [&[&str]; 5] = [
         // Of the right length, and so late that nobody would ever be let in again.
-        &["SET", "rate:api_address:a", "nonsense"],
+        &["SET", "rate:api_address:a", "and nonsense"],
         &["SET", "rate:api_address:a", "of another length"],
         &["HSET", "rate:api_address:a", "field", "value"],
         &["RPUSH", "rate:api_address:a", "no time"],
@@ -256,7 +257,7 @@ async fn what_is_no_log_is_replaced_by_one() {
             assert_eq!(both.await, [true; 3], "{command:?}");
             assert_eq!(limiter.standing(&api("a")).await.window.remaining, limit - 2, "{command:?}");
             let left: i64 = server.ask(&["PTTL", "rate:api_address:a"]).await;
-            assert!(left > 290_000 && left <= 301_000, "{command:?}: {left}");
+            assert!(left > 350_000 && left <= 362_000, "{command:?}: {left}");
         }
     }
     assert_eq!((short.counters().decided_locally, long.counters().decided_locally), (0, 0));

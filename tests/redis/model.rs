@@ -13,8 +13,8 @@ const SCRIPT: &str = include_str!("../../src/limit/scripts/sliding_window.lua");
 const KEYS: [&str; 3] = ["rate:a", "rate:b", "rate:c"];
 /// In microseconds since 1970.
 const BEGIN: u64 = 4_000_000_000_000_000;
-/// How long logs are kept, in milliseconds: by Redis's own clock, which shall not meddle here.
-const KEPT: &str = "3600000";
+/// How long logs are kept, in seconds: by Redis's own clock, by which no case takes as long.
+const KEPT: u64 = 30;
 
 /// What one key allows.
 #[derive(Clone, Copy, Debug)]
@@ -48,46 +48,105 @@ struct Asked {
     owed: (u64, u64),
 }
 
-/// The times of what was recorded, by key.
+/// What was recorded under one key.
+#[derive(Debug, Default)]
+struct Log {
+    times: Vec<u64>,
+    /// Whether it was left in a list.
+    is_list: bool,
+    /// The second until which it is kept, at least, where it was left in a string.
+    until: u64,
+    /// What a call under way knows of it.
+    call: Option<Opened>,
+}
+
+/// A log in a call.
+#[derive(Debug)]
+struct Opened {
+    /// How many of its times, the first ones, have left the window.
+    past: usize,
+    /// How many others it had.
+    rest: usize,
+    added: bool,
+    /// Whether it is written anew if it is written, which is when what is past goes.
+    anew: bool,
+    /// Whether it is written whatever is decided.
+    settled: bool,
+}
+
+impl Log {
+    /// Opens it for the call, where it is not yet.
+    fn open(&mut self, now: u64, window: u64, as_list: bool) {
+        let (times, is_list) = (&mut self.times, &mut self.is_list);
+        self.call.get_or_insert_with(|| {
+            let mut past = times.iter().take_while(|time| **time + window <= now).count();
+            if as_list {
+                times.drain(..past);
+                (past, *is_list) = (0, true);
+            }
+            let anew = *is_list && !as_list;
+            Opened { past, rest: times.len() - past, added: false, anew, settled: false }
+        });
+    }
+
+    fn close(&mut self, now: u64, window: u64, as_list: bool) {
+        let Some(Opened { past, rest, added, anew, settled }) = self.call.take() else { return };
+        if (added || settled) && !as_list {
+            self.is_list = false;
+            let newest = self.times.last().map_or(now, |last| now.max(*last));
+            if anew || settled || past > rest || self.until * 1_000_000 < newest + window {
+                self.times.drain(..past);
+                self.until = now / 1_000_000 + KEPT - 1;
+            }
+        }
+    }
+}
+
+/// Nothing but the times of what was recorded, by key.
 #[derive(Debug, Default)]
 struct Model {
-    logs: [Vec<u64>; 3],
-    /// The longest limit whose log is a string: of which what is past goes when something is added.
+    logs: [Log; 3],
+    /// The longest limit whose log is a string.
     short: u64,
 }
 
 impl Model {
+    /// One call.
+    fn call(&mut self, now: u64, requests: &[Vec<Asked>], records: bool) -> Vec<Vec<(u64, u64, u64)>> {
+        let answers = requests.iter().map(|asked| self.decide(now, asked, records)).collect();
+        for Asked { key, policy, .. } in requests.iter().flatten() {
+            self.logs[*key].close(now, policy.window, policy.limit > self.short);
+        }
+        answers
+    }
+
     fn decide(&mut self, now: u64, asked: &[Asked], records: bool) -> Vec<(u64, u64, u64)> {
-        let (mut waits, mut pasts) = (Vec::new(), Vec::new());
+        let mut waits = Vec::new();
         for Asked { key, policy: Policy { limit, window }, owed: (count, age) } in asked.iter().copied() {
             let log = &mut self.logs[key];
-            let mut past = log.iter().take_while(|time| **time + window <= now).count();
-            let more = count.min(limit.saturating_sub((log.len() - past) as u64));
-            let settles = age < window && more > 0;
-            if settles || limit > self.short {
-                log.drain(..past);
-                past = 0;
+            log.open(now, window, limit > self.short);
+            let Log { times, call: Some(opened), .. } = log else { unreachable!("it is open") };
+            let more = count.min(limit.saturating_sub((times.len() - opened.past) as u64));
+            if age < window && more > 0 {
+                let at = times.last().map_or(now - age, |last| (now - age).max(*last));
+                times.extend((0..more).map(|_| at));
+                // After something of this call they are as of now, like it.
+                opened.settled |= !opened.added;
             }
-            if settles {
-                let at = log.last().map_or(now - age, |last| (now - age).max(*last));
-                log.extend((0..more).map(|_| at));
-            }
-            let over = (log.len() - past).checked_sub(usize::try_from(limit).unwrap());
-            waits.push(over.map_or(0, |over| log[past + over] + window - now));
-            pasts.push(past);
+            let over = (times.len() - opened.past).checked_sub(usize::try_from(limit).unwrap());
+            waits.push(over.map_or(0, |over| times[opened.past + over] + window - now));
         }
         let recorded = records && waits.iter().all(|wait| *wait == 0);
-        let answer = asked.iter().zip(waits).zip(pasts).map(|((Asked { key, policy, .. }, wait), mut past)| {
-            let log = &mut self.logs[*key];
+        let answer = asked.iter().zip(waits).map(|(Asked { key, policy, .. }, wait)| {
+            let Log { times, call: Some(opened), .. } = &mut self.logs[*key] else { unreachable!("it is open") };
             if recorded {
-                log.drain(..past);
-                past = 0;
+                opened.added = true;
                 // A clock that was set back changes nothing about their order.
-                log.push(log.last().map_or(now, |last| now.max(*last)));
+                times.push(times.last().map_or(now, |last| now.max(*last)));
             }
-            let count = log.len() - past;
+            let count = times.len() - opened.past;
             let over = count.saturating_sub(usize::try_from(policy.limit).unwrap());
-            let reset = log.get(past + over).map_or(0, |next| next + policy.window - now);
+            let reset = times.get(opened.past + over).map_or(0, |next| next + policy.window - now);
             (policy.limit.saturating_sub(count as u64), wait, reset)
         });
         answer.collect()
@@ -112,8 +171,9 @@ async fn call(
             numbers.extend(u32::try_from(owed.0).unwrap().to_be_bytes());
             numbers.extend(owed.1.to_be_bytes());
             numbers.push(u8::try_from(asked.len() - position - 1).unwrap());
-            numbers.push(u8::try_from(KEPT.len()).unwrap());
-            numbers.extend(KEPT.as_bytes());
+            let kept = KEPT.to_string();
+            numbers.push(u8::try_from(kept.len()).unwrap());
+            numbers.extend(kept.as_bytes());
         }
     }
     command.arg(u8::from(records)).arg(numbers).arg(now / 1_000_000).arg(now % 1_000_000);
@@ -126,14 +186,16 @@ async fn call(
     answer.chunks(20).map(told).collect()
 }
 
-/// What is recorded under `key`, in a log of either kind.
-async fn recorded(conn: &mut MultiplexedConnection, key: &str) -> Vec<u64> {
+/// What is recorded under `key`, in a log of either kind, and until when a string is kept.
+async fn recorded(conn: &mut MultiplexedConnection, key: &str) -> (Vec<u64>, Option<u64>) {
     let kind: String = redis::cmd("TYPE").arg(key).query_async(conn).await.unwrap();
     if kind == "string" {
         let text: Vec<u8> = redis::cmd("GET").arg(key).query_async(conn).await.unwrap();
-        text.chunks(8).map(|time| u64::from_be_bytes(time.try_into().unwrap())).collect()
+        let (until, times) = text.split_first_chunk().unwrap();
+        let times = times.chunks(8).map(|time| u64::from_be_bytes(time.try_into().unwrap())).collect();
+        (times, Some(u64::from(u32::from_be_bytes(*until))))
     } else {
-        redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(conn).await.unwrap()
+        (redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(conn).await.unwrap(), None)
     }
 }
 
@@ -183,20 +245,22 @@ async fn play(conn: &mut MultiplexedConnection, short: u64, policies: [Policy; 3
         };
         let of_request = |keys: &usize| (0..KEYS.len()).filter(|key| keys & (1 << key) != 0).map(asked).collect();
         let requests: Vec<Vec<Asked>> = step.requests.iter().map(of_request).collect();
-        let mut answer = call(conn, script, now, &requests, !step.looks).await.into_iter();
-        for asked in &requests {
-            let answer: Vec<_> = answer.by_ref().take(asked.len()).collect();
-            assert_eq!(answer, model.decide(now, asked, !step.looks), "{step:?} at {}", now - BEGIN);
+        let answer = call(conn, script, now, &requests, !step.looks).await;
+        let expected = model.call(now, &requests, !step.looks);
+        assert_eq!(answer, expected.concat(), "{step:?} at {}", now - BEGIN);
+        for (asked, answer) in requests.iter().zip(expected) {
             if !step.looks && answer.iter().all(|(_, wait, _)| *wait == 0) {
                 for asked in asked {
-                    allowed[asked.key].extend(model.logs[asked.key].last());
+                    // Not before one that was recorded when the clock was ahead.
+                    allowed[asked.key].push(allowed[asked.key].last().map_or(now, |last| now.max(*last)));
                 }
             }
         }
         for asked in requests.iter().flatten() {
-            let log = recorded(conn, KEYS[asked.key]).await;
-            assert_eq!(log, model.logs[asked.key]);
-            assert!(log.len() as u64 <= policies[asked.key].limit, "a log is no longer than its limit");
+            let ((times, until), log) = (recorded(conn, KEYS[asked.key]).await, &model.logs[asked.key]);
+            assert_eq!(times, log.times);
+            assert!(until.is_none_or(|until| until == log.until), "{until:?}, {log:?}");
+            assert!(times.len() as u64 <= 2 * policies[asked.key].limit, "a log is no longer than its limit twice");
         }
     }
     for (policy, allowed) in policies.iter().zip(&allowed) {
@@ -235,10 +299,11 @@ fn a_long_log_is_cleared_wherever_it_ends() {
             let mut model = Model::default();
             for number in 0..100 {
                 let now = BEGIN + number;
-                assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked[0], true));
+                assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.call(now, &asked, true).concat());
             }
             let now = BEGIN + 999 + past;
-            assert_eq!(call(&mut conn, &script, now, &asked, true).await, model.decide(now, &asked[0], true), "{past}");
+            let expected = model.call(now, &asked, true).concat();
+            assert_eq!(call(&mut conn, &script, now, &asked, true).await, expected, "{past}");
         }
     });
 }
