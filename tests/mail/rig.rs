@@ -9,7 +9,7 @@ use gatepost::domain::{
     ChallengeId, Clock, EmailAddress, Entropy, Instant, KeyId, KeyRing, Language, MailContent, MailId, MailStatus,
     Redacted, Requested, SignInForm,
 };
-use gatepost::mail::{Counters, Outbox, Parts, Queue, Renderer, Transport, Worker, WorkerHandle};
+use gatepost::mail::{Counters, CountersSnapshot, Outbox, Parts, Queue, Renderer, Transport, Worker, WorkerHandle};
 use gatepost::redis::Redis;
 use gatepost::settings::{self, DatabaseUrl, Delivery, Mailbox, Relay, RelayTls};
 use gatepost::store::{Challenge, Database, Mail, MailEnd, NewMail, SweepOrder, Swept};
@@ -232,6 +232,12 @@ impl Rig {
     pub(crate) async fn until(&self, id: MailId, status: MailStatus) -> Mail {
         let what = format!("the mail to be {status}");
         eventually(&what, SOON, async || Some(self.row(id).await).filter(|row| row.status == status)).await
+    }
+
+    /// Waits until the worker has counted, which it does after it has written, and fails if that was more than `count`.
+    pub(crate) async fn counted(&self, of: impl Fn(&CountersSnapshot) -> u64, count: u64) {
+        let counted = async || Some(of(&self.counters.snapshot())).filter(|counted| *counted >= count);
+        assert_eq!(eventually("it to be counted", SOON, counted).await, count);
     }
 
     /// Ends a claimed row by hand, or gives it back; whether the fence was still good.
