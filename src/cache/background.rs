@@ -8,7 +8,6 @@ use std::future::pending;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
@@ -168,15 +167,13 @@ async fn subscription(cache: &Weak<Inner>, redis: Option<&Redis>) {
 
 /// Forgets what other instances tell it to, until the connection ends.
 async fn listen(cache: &Weak<Inner>, redis: &Redis) -> Result<(), RedisError> {
-    let mut subscriber = redis.subscriber().await?;
-    subscriber.subscribe(keys::INVALIDATIONS).await?;
-    let mut messages = subscriber.into_on_message();
+    let mut invalidations = redis.subscribe(keys::INVALIDATIONS).await?;
     // What was said before, nobody here has heard.
     match cache_of(cache) {
         Some(cache) => cache.forget_everything_here(),
         None => return Ok(()),
     }
-    while let Some(message) = messages.next().await {
+    while let Some(message) = invalidations.next().await {
         let Some(cache) = cache_of(cache) else { return Ok(()) };
         match read_message(message.get_payload_bytes()) {
             Some((_, EVERYTHING)) => cache.forget_everything_here(),

@@ -9,7 +9,6 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -135,10 +134,8 @@ async fn subscription(limiter: &Weak<Inner>, redis: &Redis, mut stop: watch::Rec
 /// Forgets what other instances tell it to, until the connection ends. What was said while nobody listened is lost: a
 /// reset by an admin is asked for again by whoever sees that it did not help.
 async fn listen(limiter: &Weak<Inner>, redis: &Redis) -> Result<(), RedisError> {
-    let mut subscriber = redis.subscriber().await?;
-    subscriber.subscribe(keys::LIMIT_RESETS).await?;
-    let mut messages = subscriber.into_on_message();
-    while let Some(message) = messages.next().await {
+    let mut resets = redis.subscribe(keys::LIMIT_RESETS).await?;
+    while let Some(message) = resets.next().await {
         let Some(limiter) = limiter.upgrade() else { return Ok(()) };
         match read_message(message.get_payload_bytes()) {
             Some(check) => limiter.local.forget(&check),

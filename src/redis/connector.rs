@@ -99,7 +99,7 @@ impl Connector {
 
     /// A new connection for subscriptions, and where it leads. Takes twice the connect timeout at most, the first of these to
     /// find the server where there is a choice.
-    pub(super) async fn subscribe(&self) -> Result<(ConnectionInfo, PubSub), RedisError> {
+    pub(super) async fn subscriber(&self) -> Result<(ConnectionInfo, PubSub), RedisError> {
         let server = match self.resolver.named() {
             [server, ..] if !self.resolver.has_choice() => server.clone(),
             _ => self.find(Some(self.response_timeout)).await?.server,

@@ -3,7 +3,7 @@
 //! | name | type | what | lives |
 //! |---|---|---|---|
 //! | `{mail}:urgent`, `{mail}:high`, `{mail}:normal`, `{mail}:low` | list | ids of mails that wait for a worker | until taken |
-//! | `rate:{policy}:{subject}` | string, or list where the limit is above 128 | times of the requests in the window (`sliding_window.lua`) | the policy's window and a second |
+//! | `rate:{policy}:{subject}` | string, or list where the limit is above 128 | times of the requests in the window (`sliding_window.lua`) | the policy's window, as long again up to a minute, and two seconds |
 //! | `gatepost:instances` | sorted set | ids of the instances that limit, by when each counts no more | 7 s after the last heartbeat |
 //! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |

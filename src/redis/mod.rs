@@ -6,7 +6,7 @@
 //! onto pooled connections as *lanes*. A command ([`Redis::run`] and the typed calls built on it) goes over the next lane,
 //! next to the commands of others, and must be answered within the response timeout; threads that send many have a lane
 //! of their own ([`Redis::adopt_thread`]). What has to have a connection to
-//! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscriber`] for pub/sub,
+//! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscribe`] for pub/sub,
 //! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
 //!
 //! **One server.** However many the URL names, one of them has all keys, and every connection goes to that one. It is
@@ -36,6 +36,7 @@ mod link;
 mod own;
 mod resolver;
 mod script;
+mod subscription;
 mod together;
 
 use std::fmt;
@@ -43,7 +44,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use ::redis::aio::{MultiplexedConnection, PubSub};
+pub use ::redis::aio::MultiplexedConnection;
 pub use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, cmd, pipe};
 use tokio::sync::watch;
 
@@ -54,6 +55,7 @@ pub use health::{Examination, PoolState, ServerInfo};
 pub use key::{Key, TAG};
 use link::Link;
 pub use script::Script;
+pub use subscription::Subscription;
 pub use together::{Gathering, Question, Strings, answer};
 
 use crate::settings;
@@ -98,13 +100,16 @@ impl Redis {
         self.0.report(&generation, found.and_then(|found| generation.confirm(&found.server).map(|()| found.conn)))
     }
 
-    /// A connection of the caller's own for subscriptions. Its stream ends when the connection breaks. Opening takes at
-    /// most the connect timeout, and fails at once while the breaker is open.
-    pub async fn subscriber(&self) -> Result<PubSub, RedisError> {
+    /// What is published on `channel` from now on, over a connection of the caller's own. Takes at most thrice the connect
+    /// timeout, and fails at once while the breaker is open.
+    pub async fn subscribe(&self, channel: &str) -> Result<Subscription, RedisError> {
         let generation = self.0.generation()?;
-        let found = self.0.connector.subscribe().await;
-        let opened = found.and_then(|(server, subscriber)| generation.confirm(&server).map(|()| subscriber));
-        self.0.report(&generation, opened)
+        let subscription = async {
+            let (server, subscriber) = self.0.connector.subscriber().await?;
+            generation.confirm(&server)?;
+            Subscription::begin(subscriber, channel, self.0.connector.connect_timeout()).await
+        };
+        self.0.report(&generation, subscription.await)
     }
 
     /// A connection out of the pool, waiting for a free one as long as the pool timeout. Others may be using it too, so

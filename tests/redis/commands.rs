@@ -83,14 +83,34 @@ async fn a_command_that_blocks_has_a_connection_and_a_patience_of_its_own() {
 
 #[tokio::test]
 async fn subscribers_hear_what_is_published() {
-    use futures_util::StreamExt as _;
     let server = support::Redis::start().await;
     let redis = connect_patiently(&server).await;
-    let mut subscriber = redis.subscriber().await.unwrap();
-    subscriber.subscribe("channel").await.unwrap();
+    let mut subscription = redis.subscribe("channel").await.unwrap();
     redis.query::<()>(cmd("PUBLISH").arg("channel").arg("news").take()).await.unwrap();
-    let message = tokio::time::timeout(SOON, subscriber.on_message().next()).await.unwrap().unwrap();
+    let message = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
     assert_eq!(message.get_payload::<String>().unwrap(), "news");
+}
+
+#[tokio::test]
+async fn a_subscription_lasts_for_as_long_as_its_server_gives_signs_of_life() {
+    let server = support::Redis::start().await;
+    let redis = connect_patiently(&server).await;
+    let mut subscription = redis.subscribe("channel").await.unwrap();
+    let silence = async { assert!(subscription.next().await.is_none(), "nobody has said anything") };
+    let asked = eventually("the server to be asked", SOON, async || {
+        let clients: String = server.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+        clients.contains("cmd=ping").then_some(())
+    });
+    tokio::select! {
+        () = silence => panic!("it answers"),
+        () = asked => {}
+    }
+    redis.query::<()>(cmd("PUBLISH").arg("channel").arg("news").take()).await.unwrap();
+    let message = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
+    assert_eq!(message.get_payload::<String>().unwrap(), "news");
+    server.pause();
+    assert!(tokio::time::timeout(SOON, subscription.next()).await.unwrap().is_none());
+    server.resume();
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn an_address_where_nothing_listens_is_no_error_and_a_wrong_one_is() {
     assert_eq!(redis.pool_state().size, 0);
     assert!(matches!(redis.dedicated(SOON).await.err(), Some(RedisError::Unavailable)));
     assert!(matches!(redis.checkout().await.err(), Some(RedisError::Unavailable)));
-    assert!(matches!(redis.subscriber().await.err(), Some(RedisError::Unavailable)));
+    assert!(matches!(redis.subscribe("channel").await.err(), Some(RedisError::Unavailable)));
     let error = Redis::connect(&settings("https://x.upstash.io".to_owned())).await.unwrap_err();
     assert!(matches!(error, RedisError::InvalidUrl(_)));
 }

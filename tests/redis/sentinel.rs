@@ -97,7 +97,7 @@ async fn nobody_is_with_two_masters_at_once() {
     eventually("the other master to be used", SOON, async || redis.available().then_some(())).await;
     assert_eq!(redis.get("key").await.unwrap(), None);
     redis.dedicated(SOON).await.unwrap();
-    redis.subscriber().await.unwrap();
+    redis.subscribe("channel").await.unwrap();
     assert!(redis.available());
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use gatepost::limit::{Limiter, PolicyName};
 use gatepost::redis::keys::{MAIL_HIGH, MAIL_LISTS, MAIL_URGENT};
 use gatepost::redis::{Question, Redis, RedisError, Script, cmd, pipe};
@@ -53,10 +52,9 @@ async fn ids_wait_in_lists_and_are_popped(redis: &Redis) {
 }
 
 async fn news_are_heard(redis: &Redis) {
-    let mut subscriber = redis.subscriber().await.unwrap();
-    subscriber.subscribe("channel").await.unwrap();
+    let mut subscription = redis.subscribe("channel").await.unwrap();
     redis.query::<()>(cmd("PUBLISH").arg("channel").arg("news").take()).await.unwrap();
-    let message = tokio::time::timeout(SOON, subscriber.on_message().next()).await.unwrap().unwrap();
+    let message = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
     assert_eq!(message.get_payload::<String>().unwrap(), "news");
 }
 
