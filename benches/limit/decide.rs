@@ -112,8 +112,9 @@ async fn run_one(outcome: &str, policy: &str, options: &Options, report: &mut Re
     }
     let before = limiter.counters();
     let sides = [Side::Empty(redis.clone()), Side::Limiter(limiter.clone())];
+    // Rather often than long: a shared machine is another one every few seconds.
     let (rounds, length) =
-        if options.quick { (5, Duration::from_millis(500)) } else { (9, Duration::from_millis(1500)) };
+        if options.quick { (11, Duration::from_millis(250)) } else { (41, Duration::from_millis(300)) };
     let measured = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         redis.adopt_thread();

@@ -83,16 +83,15 @@ local function seldom()
         if count > 0 then redis.call('EXPIRE', key, log.kept) end
       end
     end
-    log.count = count
     if count == 0 then return end
     local last = tonumber(redis.call('LINDEX', key, -1))
     if not last or last > now + log.window then
       redis.call('DEL', key)
-      log.count = 0
       return
     end
     if last > now then log.time = last end
-    if entry(log, key, 0) <= horizon then
+    log.oldest = entry(log, key, 0)
+    if log.oldest <= horizon then
       local past, beyond = 1, 2
       while beyond <= count and entry(log, key, beyond - 1) <= horizon do
         past, beyond = beyond, beyond * 2
@@ -103,21 +102,23 @@ local function seldom()
         if entry(log, key, middle - 1) <= horizon then past = middle else beyond = middle end
       end
       redis.call('LTRIM', key, past, -1)
-      log.count = count - past
+      count = count - past
+      log.oldest = count > 0 and entry(log, key, 0)
     end
+    log.count = count
   end
 
   -- Records `times` requests that were allowed elsewhere, the last of them at `at`, before all others of this call. They
   -- count from then, and never from before what is recorded already: the order of the log.
   local function settle(log, key, times, at)
-    if log.count > 0 then at = math.max(at, entry(log, key, log.count - 1)) end
+    if log.count > 0 then at = math.max(at, entry(log, key, log.count - 1)) else log.oldest = at end
     if log.text then
       log.text, log.settled = log.text .. string.rep(struct.pack('>I8', at), times), true
     else
       for _ = 1, times do redis.call('RPUSH', key, at) end
       redis.call('EXPIRE', key, log.kept)
     end
-    log.count = log.count + times
+    log.count, log.left = log.count + times, log.left - times
   end
 
   -- Adds to the log of a long limit what this call has allowed.
@@ -145,11 +146,12 @@ while first <= #KEYS do
     local key = KEYS[last]
     local log = logs[key]
     if not log then
-      -- `count` entries are in the window; the last `added` of them are of this call, and the others in `text` after `from`
-      -- or in the list. Those of this call have the time `time`: now, and after the clock was set back that of the last
-      -- entry, for the order. `settled` if the text is more than what Redis has.
+      -- `left` more may be allowed; `count` entries are in the window. The last `added` of those are of this call, and the
+      -- others, if any since `oldest`, in `text` after `from` or in the list. What this call adds has the time `time`: now,
+      -- and after the clock was set back that of the last entry, for the order. `settled` if the text is more than what
+      -- Redis has.
       local text = found[last]
-      log = { limit = limit, window = window, kept = kept, text = false, from = 5, count = 0, added = 0 }
+      log = { left = limit, window = window, kept = kept, text = false, from = 5, count = 0, added = 0, oldest = false }
       if limit <= SHORT then
         local size = text and #text or 0
         if size < 12 or size % 8 ~= 4 or struct.unpack('>I8', text, size - 7) > now then
@@ -157,42 +159,43 @@ while first <= #KEYS do
           text = tools.open_string(log, key, text)
           size = #text
         end
-        local from, horizon = 5, now - window
-        while from < size and struct.unpack('>I8', text, from) <= horizon do from = from + 8 end
-        log.text, log.from, log.count = text, from, (size - from + 1) / 8
+        local from, horizon, oldest = 5, now - window, false
+        while from < size do
+          oldest = struct.unpack('>I8', text, from)
+          if oldest > horizon then break end
+          from, oldest = from + 8, false
+        end
+        log.text, log.from, log.count, log.oldest = text, from, (size - from + 1) / 8, oldest
       else
         tools = tools or seldom()
         tools.open_list(log, key)
       end
+      log.left = limit - log.count
       logs[key] = log
     end
-    if owed > 0 and age < window and log.count < limit then
-      owed = math.min(owed, limit - log.count)
+    if owed > 0 and age < window and log.left > 0 then
+      owed = math.min(owed, log.left)
       if log.added > 0 then
-        log.added, log.count = log.added + owed, log.count + owed
+        log.added, log.count, log.left = log.added + owed, log.count + owed, log.left - owed
       else
         tools = tools or seldom()
         tools.settle(log, key, owed, now - age)
       end
     end
-    if log.count >= limit then allowed = false end
+    if log.left <= 0 then allowed = false end
     found[last] = log
     last = last + 1
   until more == 0
   for i = first, last - 1 do
     local log = found[i]
-    if allowed and records then log.added, log.count = log.added + 1, log.count + 1 end
-    local left, wait, reset, over = log.limit - log.count, 0, 0, 0
-    -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
-    if left < 0 then left, over = 0, -left end
+    if allowed and records then log.added, log.count, log.left = log.added + 1, log.count + 1, log.left - 1 end
+    local left, wait, reset = log.left, 0, 0
     if log.count > 0 then
-      local text, time = log.text, nil
-      if over >= log.count - log.added then
-        time = log.time or now
-      elseif text then
-        time = struct.unpack('>I8', text, log.from + 8 * over)
-      else
-        time = tools.entry(log, KEYS[i], over)
+      local time = log.oldest or log.time or now
+      -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
+      if left < 0 then
+        tools = tools or seldom()
+        left, time = 0, tools.entry(log, KEYS[i], -left)
       end
       reset = time + log.window - now
       -- Whatever is in a log that somebody else has written.
@@ -204,6 +207,7 @@ while first <= #KEYS do
   first = last
 end
 
+local present = struct.pack('>I8', now)
 -- Without memory Redis refuses the first of these, and none after one that it has done.
 for i = 1, #KEYS do
   local log = found[i]
@@ -211,7 +215,7 @@ for i = 1, #KEYS do
   if added > 0 or log.settled then
     if text then
       local key, time, from = KEYS[i], log.time or now, log.from
-      local this = struct.pack('>I8', time)
+      local this = time == now and present or struct.pack('>I8', time)
       if added ~= 1 then this = string.rep(this, added) end
       local kept, past, rest = struct.unpack('>I4', text) * 1000000, from - 5, 8 * (log.count - added)
       if kept >= time + log.window and past <= rest and not log.settled then
