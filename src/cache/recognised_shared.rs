@@ -142,10 +142,13 @@ impl Cache {
                 return None;
             }
         };
-        let reading = if reading.is_of(&said, guards, Monotonic::now()) {
+        let mut now = Monotonic::now();
+        let reading = if reading.is_of(&said, guards, now) {
             reading
         } else {
-            let renewed = Arc::new(reading.renewed(self).await?);
+            // On the heap: otherwise every request would have to have room for all this.
+            let renewed = Arc::new(Box::pin(reading.renewed(self)).await?);
+            now = Monotonic::now();
             readings.put(*credential, renewed.clone(), |_| false);
             let (_, read) = renewed.read.as_ref()?;
             if !renewed.is_admitted(guards, *read) {
@@ -155,7 +158,7 @@ impl Cache {
         };
         // The answer may be that of a Redis which has been away since the question was decided upon.
         let who = &reading.who;
-        if until <= Monotonic::now() || !shared.is_believed_since(ends) || !self.is_open(&who.session) {
+        if until <= now || !shared.is_believed_since(ends) || !self.is_open(&who.session) {
             return None;
         }
         for counts in [session_counts, user_counts] {

@@ -130,7 +130,7 @@ async fn switching_over_gives_no_fresh_budget_and_back_neither() {
     // The server has come back empty: what it knew is gone, what was let through without it is not.
     assert_eq!(alone().await, 10 - meanwhile);
     let bytes: usize = server.ask(&["STRLEN", "rate:api_address:a"]).await;
-    assert_eq!(bytes, 10 * 8);
+    assert_eq!(bytes, 4 + 10 * 8, "until when it is kept, and ten times");
 }
 
 #[tokio::test]
