@@ -104,12 +104,11 @@ impl Redis {
     /// timeout, and fails at once while the breaker is open.
     pub async fn subscribe(&self, channel: &str) -> Result<Subscription, RedisError> {
         let generation = self.0.generation()?;
-        let subscription = async {
-            let (server, subscriber) = self.0.connector.subscriber().await?;
-            generation.confirm(&server)?;
-            Subscription::begin(subscriber, channel, self.0.connector.connect_timeout()).await
-        };
-        self.0.report(&generation, subscription.await)
+        let found = self.0.connector.subscriber().await;
+        let opened = found.and_then(|(server, subscriber)| generation.confirm(&server).map(|()| subscriber));
+        // What befalls this one connection after that says nothing about the others.
+        let subscriber = self.0.report(&generation, opened)?;
+        Subscription::begin(subscriber, channel, self.0.connector.connect_timeout()).await
     }
 
     /// A connection out of the pool, waiting for a free one as long as the pool timeout. Others may be using it too, so

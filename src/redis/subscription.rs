@@ -45,6 +45,10 @@ impl Subscription {
                 message = self.messages.next() => return message,
                 answer = timeout(self.patience, self.server.ping::<::redis::Value>()) => {
                     if !matches!(answer, Ok(Ok(_))) {
+                        log::info!(
+                            "Redis gives no sign of life on a subscription, which begins anew; if this comes again and again, \
+                             something on the way forgets idle connections"
+                        );
                         return None;
                     }
                 }

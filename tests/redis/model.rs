@@ -1,7 +1,8 @@
 //! The script of the sliding window beside a model of three lines, on a clock that the test moves.
 //!
-//! The script asks Redis for the time in one place; here that place reads it from the arguments instead, and what is a short
-//! limit is said anew, so that limits of some requests have logs of both kinds. All else is what the product sends.
+//! The script asks Redis for the time in one place; here that place reads it from the arguments instead, and the logs of short
+//! limits expire by the same clock, at a moment that is looked at and not waited for. What is a short limit is said anew, so
+//! that limits of some requests have logs of both kinds. All else is what the product sends.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -13,8 +14,8 @@ const SCRIPT: &str = include_str!("../../src/limit/scripts/sliding_window.lua");
 const KEYS: [&str; 3] = ["rate:a", "rate:b", "rate:c"];
 /// In microseconds since 1970.
 const BEGIN: u64 = 4_000_000_000_000_000;
-/// How long logs are kept, in seconds: by Redis's own clock, by which no case takes as long.
-const KEPT: u64 = 30;
+/// How long logs are kept, in seconds; lists by Redis's own clock, by which no case takes as long.
+const KEPT: u64 = 7;
 
 /// What one key allows.
 #[derive(Clone, Copy, Debug)]
@@ -199,12 +200,32 @@ async fn recorded(conn: &mut MultiplexedConnection, key: &str) -> (Vec<u64>, Opt
     }
 }
 
+/// Removes what has expired at `now`, and says of which keys that was.
+async fn expire(conn: &mut MultiplexedConnection, now: u64) -> Vec<usize> {
+    let mut expired = Vec::new();
+    for (key, name) in KEYS.iter().enumerate() {
+        let at: i64 = redis::cmd("PEXPIRETIME").arg(name).query_async(conn).await.unwrap();
+        let kind: String = redis::cmd("TYPE").arg(name).query_async(conn).await.unwrap();
+        assert!(at != -1, "what is kept expires");
+        if kind == "string" && u64::try_from(at).unwrap() <= now / 1_000 {
+            redis::cmd("DEL").arg(name).exec_async(conn).await.unwrap();
+            expired.push(key);
+        }
+    }
+    expired
+}
+
 /// The script on a clock that its last two arguments tell, with strings for limits up to `short` and lists for others.
 fn script(short: u64) -> String {
-    let (time, limit) = ("redis.call('TIME')", "local SHORT = 128");
-    assert!(SCRIPT.contains(time) && SCRIPT.contains(limit), "the script says these two in another way");
-    let told_the_time = SCRIPT.replace(time, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
-    told_the_time.replace(limit, &format!("local SHORT = {short}"))
+    let others = [
+        ("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }".to_owned()),
+        ("'EX', log.kept)", "'PXAT', string.format('%.0f', math.floor(now / 1000) + log.kept * 1000))".to_owned()),
+        ("local SHORT = 128", format!("local SHORT = {short}")),
+    ];
+    others.into_iter().fold(SCRIPT.to_owned(), |script, (part, other)| {
+        assert!(script.contains(part), "the script says this in another way: {part}");
+        script.replace(part, &other)
+    })
 }
 
 fn a_policy() -> impl Strategy<Value = Policy> {
@@ -234,8 +255,11 @@ async fn play(conn: &mut MultiplexedConnection, short: u64, policies: [Policy; 3
     let (mut model, mut now, mut allowed) = (Model { short, ..Model::default() }, BEGIN, [const { Vec::new() }; 3]);
     // A clock that goes back by more than a window makes a log begin anew.
     let (least, mut latest) = (policies.iter().map(|policy| policy.window).min().unwrap(), now);
+    // The time that has passed, whatever the clock says.
+    let mut passed = 0;
     for step in steps {
         now += step.gap;
+        passed += step.gap;
         latest = latest.max(now);
         now = now.saturating_sub(step.back).max(latest - least);
         let asked = |key: usize| {
@@ -245,14 +269,18 @@ async fn play(conn: &mut MultiplexedConnection, short: u64, policies: [Policy; 3
         };
         let of_request = |keys: &usize| (0..KEYS.len()).filter(|key| keys & (1 << key) != 0).map(asked).collect();
         let requests: Vec<Vec<Asked>> = step.requests.iter().map(of_request).collect();
+        for key in expire(conn, now).await {
+            let (log, window) = (&mut model.logs[key], policies[key].window);
+            assert!(log.times.iter().all(|time| time + window <= now), "{log:?} is kept for too short");
+            *log = Log::default();
+        }
         let answer = call(conn, script, now, &requests, !step.looks).await;
         let expected = model.call(now, &requests, !step.looks);
         assert_eq!(answer, expected.concat(), "{step:?} at {}", now - BEGIN);
         for (asked, answer) in requests.iter().zip(expected) {
             if !step.looks && answer.iter().all(|(_, wait, _)| *wait == 0) {
                 for asked in asked {
-                    // Not before one that was recorded when the clock was ahead.
-                    allowed[asked.key].push(allowed[asked.key].last().map_or(now, |last| now.max(*last)));
+                    allowed[asked.key].push(passed);
                 }
             }
         }

@@ -24,10 +24,10 @@
 --
 -- A call into Redis costs more than all that is done with its answer. So the logs of short limits are strings: the second
 -- until which the log is kept at least (4 bytes, big-endian), then the times (8 each). All are read by one MGET. What is
--- recorded is appended, which costs a third of writing it anew with an expiry; it is written anew when it has to be kept for
--- longer, and when more of it has left the window than not, so that it never holds more than twice its limit. Those
--- of long limits are lists, of which only the ends are touched. A limit that was changed may find the other kind; what is no
--- log at all is replaced.
+-- recorded is appended, which costs a third of writing it anew with an expiry. It is written anew when it has to be kept for
+-- longer, when it was a list or is told of requests that were allowed elsewhere, and when more of it has left the window than
+-- not, so that what is recorded never makes it longer than twice its limit. Those of long limits are lists, of which only the
+-- ends are touched. A limit that was changed may find the other kind; what is no log at all is replaced.
 
 -- The longest limit whose log is a string.
 local SHORT = 128
