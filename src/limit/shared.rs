@@ -15,8 +15,8 @@ static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window
 /// The most requests that one call decides: while it runs, which takes some ten microseconds each, Redis does nothing else.
 const MOST: usize = 32;
 
-/// The bytes in which the script is asked about one key, in most cases.
-const ASKED: usize = 36;
+/// Room for what the script is asked about one key: for windows of a week and less.
+const ASKED: usize = 32;
 /// The bytes in which it answers.
 const TOLD: usize = 20;
 
