@@ -34,7 +34,8 @@ pub(super) struct Verified {
     pub(super) sub: UserId,
     /// The session it stands for.
     pub(super) sid: SessionId,
-    exp: i64,
+    /// When it expires.
+    pub(super) expires_at: Instant,
 }
 
 /// A new access token.
@@ -117,20 +118,13 @@ impl AccessTokens {
     /// What a token says that this server signed and that has not expired by the database's clock. `digest` is the
     /// token's.
     pub(super) fn verify(&self, token: &str, digest: Digest, now: Instant) -> Option<Verified> {
-        let expired = |verified: &Verified| verified.exp <= now.timestamp();
+        let expired = |verified: &Verified| verified.expires_at <= now;
         if let Some(verified) = self.verified.get(&digest) {
             return (!expired(&verified)).then_some(verified);
         }
         let verified = self.check(token).filter(|verified| !expired(verified))?;
         self.verified.put(digest, verified, expired);
         Some(verified)
-    }
-
-    /// Whether the credential with this digest, by which `session` was recognised, is a token that has not expired, or
-    /// no access token at all but the session's own.
-    pub(super) fn still_good(&self, credential: &Digest, session: &Session, now: Instant) -> bool {
-        session.token_digest == Some(*credential)
-            || self.verified.get(credential).is_some_and(|verified| verified.exp > now.timestamp())
     }
 
     /// What a token says that this server signed, expired or not.
@@ -143,7 +137,7 @@ impl AccessTokens {
         // The library would compare with this machine's clock; the caller compares with the database's.
         validation.validate_exp = false;
         let Claims { sub, sid, exp, .. } = jsonwebtoken::decode(token, &key.checking, &validation).ok()?.claims;
-        Some(Verified { sub, sid, exp })
+        Some(Verified { sub, sid, expires_at: Instant::from_timestamp(exp, 0)? })
     }
 }
 

@@ -31,6 +31,8 @@ struct Claim {
     session: SessionName,
     /// Whose session it must be; `None` where only the session itself says that.
     owner: Option<UserId>,
+    /// When the credential ends of itself; `None` where that is with its session.
+    expires_at: Option<Instant>,
 }
 
 impl Auth {
@@ -46,12 +48,13 @@ impl Auth {
         let credential = Digest::of(credential.as_bytes());
         let who = self.0.cache.recognised(&credential, at)?;
         let now = self.0.clock.at(at);
-        if !self.still_stands(&who, &credential, now) {
+        if !self.still_stands(&who, now) {
             return None;
         }
         self.note_use(&who, now, address);
         if let Some(session) = who.is_to_be_renewed(at) {
-            let (auth, claim) = (self.clone(), Claim { credential, session, owner: Some(who.user.id) });
+            let owner = Some(who.user.id);
+            let (auth, claim) = (self.clone(), Claim { credential, session, owner, expires_at: who.expires_at });
             self.0.cache.in_background(async move { auth.find(claim, Freshness::Renewed).await.map(drop) });
         }
         Some(who)
@@ -73,7 +76,7 @@ impl Auth {
         let credential = Digest::of(credential.as_bytes());
         let who = self.0.cache.recognised_by_redis(&credential).await?;
         let now = self.0.clock.now();
-        if who.user.status != UserStatus::Approved || !self.still_stands(&who, &credential, now) {
+        if who.user.status != UserStatus::Approved || !self.still_stands(&who, now) {
             return None;
         }
         self.note_use(&who, now, address);
@@ -81,10 +84,10 @@ impl Auth {
     }
 
     /// Whether what was recognised by this credential has passed none of its lifetimes.
-    fn still_stands(&self, who: &Authenticated, credential: &Digest, now: Instant) -> bool {
+    fn still_stands(&self, who: &Authenticated, now: Instant) -> bool {
         who.session.expires_at > now
             && who.last_used() + clock::span(self.0.sessions.idle_lifetime) > now
-            && self.0.access_tokens.still_good(credential, &who.session, now)
+            && who.expires_at.is_none_or(|end| end > now)
     }
 
     /// Recognises a session by what the client shows; `None` when it is unknown or over, or its account may not sign
@@ -99,12 +102,13 @@ impl Auth {
             Credential::Session(token) => {
                 let credential = token.digest();
                 let owner = self.0.cache.owner(&credential);
-                Claim { credential, session: SessionName::Token(credential), owner }
+                Claim { credential, session: SessionName::Token(credential), owner, expires_at: None }
             }
             Credential::Access(token) => {
                 let credential = Digest::of(token.as_bytes());
-                let Some(claims) = self.0.access_tokens.verify(token, credential, now) else { return Ok(None) };
-                Claim { credential, session: SessionName::Id(claims.sid), owner: Some(claims.sub) }
+                let Some(token) = self.0.access_tokens.verify(token, credential, now) else { return Ok(None) };
+                let expires_at = Some(token.expires_at);
+                Claim { credential, session: SessionName::Id(token.sid), owner: Some(token.sub), expires_at }
             }
         };
         let found = self.find(claim, Freshness::Kept).await?;
@@ -120,7 +124,9 @@ impl Auth {
         let is_alive = |session: &Session| self.is_alive(session, now);
         let found = self.0.cache.recognise(claim.session, claim.owner, freshness, is_alive).await?;
         let may_sign_in = |who: &Authenticated| who.user.status == UserStatus::Approved;
-        let Some(who) = found.filter(may_sign_in).map(Arc::new) else { return Ok(None) };
+        let Some(mut who) = found.filter(may_sign_in) else { return Ok(None) };
+        who.expires_at = claim.expires_at;
+        let who = Arc::new(who);
         self.0.cache.remember(claim.credential, who.clone());
         Ok(Some(who))
     }

@@ -38,6 +38,8 @@ pub struct Recognised {
     pub user: User,
     /// The session.
     pub session: Session,
+    /// When what was shown ends of itself, where that may be before its session does.
+    pub expires_at: Option<Instant>,
     pub(super) hold: Option<Hold>,
     /// When the session was last noted as used, in microseconds since the Unix epoch.
     pub(super) last_used: AtomicI64,
@@ -176,7 +178,7 @@ impl Cache {
         let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
         let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
-        Ok(Some(Recognised { user, session, hold, last_used, answer: OnceLock::new() }))
+        Ok(Some(Recognised { user, session, expires_at: None, hold, last_used, answer: OnceLock::new() }))
     }
 
     /// Remembers who was recognised by the credential with this digest.

@@ -89,7 +89,8 @@ impl Reading {
         let session = cache.as_last_seen(session);
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
         let (stamp, beginning) = (session::stamp(&session).into_bytes(), user::beginning(&stored).to_vec());
-        let who = Arc::new(Recognised { user, session, hold: None, last_used, answer: OnceLock::new() });
+        let (expires_at, answer) = (self.who.expires_at, OnceLock::new());
+        let who = Arc::new(Recognised { user, session, expires_at, hold: None, last_used, answer });
         Some(Self { read: Some((Versions { stamp, beginning }, read)), ..Self::new(self.name, who, redis) })
     }
 
@@ -127,7 +128,8 @@ impl Cache {
 
     /// Who is behind the credential with this digest, as Redis says at this moment, if the credential was
     /// [remembered](Self::remember) and nothing is unusual. Waits for Redis alone, no longer than its response timeout (twice
-    /// that where something has changed), and may be dropped. The session is open; whether it is idle and what the account may do is the caller's to judge.
+    /// that where something has changed), and may be dropped. The session is not revoked; whether it has
+    /// passed one of its lifetimes and what the account may do is the caller's to judge.
     pub async fn recognised_by_redis(&self, credential: &Digest) -> Option<Arc<Recognised>> {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
         let reading = readings.get(credential)?;
@@ -158,7 +160,7 @@ impl Cache {
         };
         // The answer may be that of a Redis which has been away since the question was decided upon.
         let who = &reading.who;
-        if until <= now || !shared.is_believed_since(ends) || !self.is_open(&who.session) {
+        if until <= now || !shared.is_believed_since(ends) || who.session.revoked_at.is_some() {
             return None;
         }
         for counts in [session_counts, user_counts] {

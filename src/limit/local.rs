@@ -9,7 +9,7 @@
 //! what is already recorded too.
 //!
 //! **Following.** Each answer of Redis says how many requests a subject has left, everywhere together. [`Local::follow`]
-//! takes so many cells that no more are left here either, so the day on which Redis goes away finds the buckets as full as
+//! has so many cells taken that no more are left here either, so the day on which Redis goes away finds the buckets as full as
 //! they would be: nobody gets a fresh budget from an instance that has asked Redis about them. `docs/limits.md` derives
 //! the bound. What is let through here is a debt ([`Debts`]) that Redis is told when it is back.
 //!
@@ -42,8 +42,9 @@ pub(super) struct Local<C: Clock = DefaultClock> {
     buckets: [Bucket<C>; PolicyName::COUNT],
     debts: Debts<C::Instant>,
     instances: AtomicU32,
-    /// Looking at all checks and then recording all of them is one step.
-    deciding: Mutex<()>,
+    /// Held while all checks are looked at and then recorded, which is one step. Holds what Redis has said and is yet to be
+    /// followed: how many requests are left under a check.
+    deciding: Mutex<Vec<(Check, u32)>>,
     clock: C,
 }
 
@@ -68,7 +69,7 @@ impl<C: Clock + Clone> Local<C> {
             buckets: PolicyName::ALL.map(|name| Bucket::new(name, limits.of(name), clock.clone())),
             debts: Debts::default(),
             instances: AtomicU32::new(1),
-            deciding: Mutex::new(()),
+            deciding: Mutex::default(),
             clock,
         }
     }
@@ -101,16 +102,20 @@ impl<C: Clock + Clone> Local<C> {
         asked.into_iter().map(|(bucket, cost, ask)| bucket.ask(&ask.taking(), cost, &self.clock)).collect()
     }
 
-    /// Takes note of what Redis has decided about `checks`: no more is left here than there.
+    /// Takes note of what Redis has decided about `checks`: no more is left here than there. That holds for whatever is asked
+    /// here next; what has to be done for it is done then, or by [`Self::catch_up`].
     pub(super) fn follow(&self, checks: Vec<Check>, verdicts: &[Verdict]) {
-        let _one_at_a_time = self.one_at_a_time();
-        for (check, verdict) in checks.into_iter().zip(verdicts) {
-            self.bucket(check.policy).leave(check.subject, verdict.remaining);
-        }
+        self.notes().extend(checks.into_iter().zip(verdicts.iter().map(|verdict| verdict.remaining)));
+    }
+
+    /// Does what is noted. For soon after it was: notes take memory.
+    pub(super) fn catch_up(&self) {
+        drop(self.one_at_a_time());
     }
 
     /// Where `check` stands, without recording anything.
     pub(super) fn look(&self, check: &Check) -> Verdict {
+        let _one_at_a_time = self.one_at_a_time();
         let bucket = self.bucket(check.policy);
         bucket.look(&bucket.place(&check.subject), bucket.cost(self.instances()), &self.clock)
     }
@@ -132,6 +137,7 @@ impl<C: Clock + Clone> Local<C> {
 
     /// Forgets what is recorded for `check`, and for the browsers known to it ([`browsers_of`]).
     pub(super) fn forget(&self, check: &Check) {
+        let _one_at_a_time = self.one_at_a_time();
         let browsers = browsers_of(check);
         let is_meant = |subject: &str| {
             subject == check.subject || browsers.as_ref().is_some_and(|browsers| subject.starts_with(browsers))
@@ -156,15 +162,26 @@ impl<C: Clock + Clone> Local<C> {
 
     /// Subjects remembered for `policy`.
     pub(super) fn subjects_of(&self, policy: PolicyName) -> usize {
+        self.catch_up();
         self.bucket(policy).limiter.len()
     }
 
     /// Subjects remembered, over all policies.
     pub(super) fn subjects(&self) -> usize {
+        self.catch_up();
         self.buckets.iter().map(|bucket| bucket.limiter.len()).sum()
     }
 
-    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+    /// Nobody else decides while this is held, and Redis has been followed.
+    fn one_at_a_time(&self) -> MutexGuard<'_, Vec<(Check, u32)>> {
+        let mut notes = self.notes();
+        for (check, left) in notes.drain(..) {
+            self.bucket(check.policy).leave(check.subject, left);
+        }
+        notes
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Vec<(Check, u32)>> {
         self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

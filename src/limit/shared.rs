@@ -2,21 +2,20 @@
 //! one script, so they cost one round trip and are decided together; and what the requests of one thread ask at the same
 //! moment goes out as one call, in which they are decided one after another.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::debts::Owed;
-use super::{Check, Inner, Verdict, browsers_of};
+use super::{Check, Inner, PolicyName, Verdict, browsers_of};
 use crate::redis::{Gathering, Redis, RedisError, Script, answer, keys};
 use crate::settings::{Limits, Policy};
 
 static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window.lua"));
 
-/// The most requests that one call decides: while it runs, which takes some ten microseconds each, Redis does nothing else.
+/// The most requests that one call decides: while it runs, which takes some five microseconds each, Redis does nothing else.
 const MOST: usize = 32;
 
-/// Room for what the script is asked about one key: for windows of a week and less.
-const ASKED: usize = 32;
 /// The bytes in which it answers.
 const TOLD: usize = 20;
 
@@ -38,23 +37,72 @@ struct Request {
     owed: Vec<Owed>,
 }
 
-impl Request {
-    /// Adds what the script is to know.
-    fn write(&self, limits: &Limits, to: &mut Vec<u8>) {
-        let owed = self.owed.iter().copied().chain(std::iter::repeat(Owed::default()));
-        for (position, (check, owed)) in self.checks.iter().zip(owed).enumerate() {
-            let Policy { limit, window } = limits.of(check.policy);
-            to.extend(limit.to_be_bytes());
-            to.extend(micros(window).to_be_bytes());
-            to.extend(owed.count.to_be_bytes());
-            to.extend(micros(owed.age).to_be_bytes());
-            // No request has more than a few.
-            to.push(u8::try_from(self.checks.len() - position - 1).unwrap_or(u8::MAX));
-            let seconds = window.as_secs();
-            let kept = (seconds + seconds.min(MOST_AHEAD) + SLACK).to_string();
-            to.push(u8::try_from(kept.len()).unwrap_or(u8::MAX));
-            to.extend(kept.as_bytes());
+/// What the script is called with: its keys and arguments, which it describes.
+struct Call {
+    keys: Vec<String>,
+    policies: Vec<u8>,
+    asked: Vec<u8>,
+    /// Empty if nothing is owed.
+    owed: Vec<u8>,
+}
+
+impl Call {
+    /// Where another key of the same request follows.
+    const MORE: u16 = 1 << 15;
+
+    /// The decisions about `requests`, one after another.
+    fn new(limits: &Limits, requests: &[Request], records: bool) -> Self {
+        let checks = requests.iter().map(|request| request.checks.len()).sum();
+        let mut call = Self {
+            keys: Vec::with_capacity(checks),
+            policies: Vec::new(),
+            asked: Vec::with_capacity(1 + 3 * checks),
+            owed: Vec::new(),
+        };
+        call.asked.push(u8::from(records));
+        let (mut places, mut numbers) = (Vec::with_capacity(2 * checks), [None; PolicyName::COUNT]);
+        let mut known: HashMap<&Check, u16> = HashMap::new();
+        for Request { checks, owed } in requests {
+            for (position, check) in checks.iter().enumerate() {
+                let mut add = || call.add(limits, check, &mut numbers);
+                // The checks of one request are not the same.
+                let place = if requests.len() == 1 { add() } else { *known.entry(check).or_insert_with(add) };
+                let more = if position + 1 < checks.len() { Self::MORE } else { 0 };
+                places.extend((place | more).to_be_bytes());
+                if let Some(owed) = owed.get(position).filter(|owed| owed.count > 0) {
+                    call.owed.extend(place.to_be_bytes());
+                    call.owed.extend(owed.count.to_be_bytes());
+                    call.owed.extend(micros(owed.age).to_be_bytes());
+                }
+            }
         }
+        call.asked.extend(places);
+        call
+    }
+
+    /// Adds the log of `check` and gives its place. `numbers` are those of the policies that have one.
+    fn add(&mut self, limits: &Limits, check: &Check, numbers: &mut [Option<u8>; PolicyName::COUNT]) -> u16 {
+        // A place that is none makes the script fail. A call has far fewer.
+        let place = u16::try_from(self.keys.len()).unwrap_or(u16::MAX);
+        self.keys.push(keys::rate(check.policy.as_str(), &check.subject));
+        let already = numbers.iter().flatten().count();
+        let number = *numbers[check.policy as usize].get_or_insert_with(|| {
+            let Policy { limit, window } = limits.of(check.policy);
+            let kept = (window.as_secs() + window.as_secs().min(MOST_AHEAD) + SLACK).to_string();
+            self.policies.extend(limit.to_be_bytes());
+            self.policies.extend(micros(window).to_be_bytes());
+            self.policies.push(u8::try_from(kept.len()).unwrap_or(u8::MAX));
+            self.policies.extend(kept.as_bytes());
+            u8::try_from(already).unwrap_or(u8::MAX)
+        });
+        self.asked.push(number);
+        place
+    }
+
+    async fn run(&self, redis: &Redis) -> Result<Vec<u8>, RedisError> {
+        let all: [&[u8]; 3] = [&self.policies, &self.asked, &self.owed];
+        let some = if self.owed.is_empty() { &all[..2] } else { &all };
+        redis.run_script(&SLIDING_WINDOW, &self.keys, some).await
     }
 }
 
@@ -64,16 +112,21 @@ impl Request {
 pub(super) async fn decide(inner: &Arc<Inner>, redis: &Redis, checks: &[&Check]) -> Option<Vec<Verdict>> {
     let request = Request { owed: inner.local.owed(checks), checks: checks.iter().copied().cloned().collect() };
     let (deciding, redis) = (inner.clone(), redis.clone());
-    let send = move |requests| async move { Ok(decide_all(&deciding, &redis, requests).await) };
+    let send = move |requests| async move { Ok(decide_all(deciding, &redis, requests).await) };
     answer(REQUESTS.with(|gathering| gathering.add(inner, request, MOST, send))).await.ok().flatten()
 }
 
-async fn decide_all(inner: &Inner, redis: &Redis, requests: Vec<Request>) -> Vec<Option<Vec<Verdict>>> {
+async fn decide_all(inner: Arc<Inner>, redis: &Redis, requests: Vec<Request>) -> Vec<Option<Vec<Verdict>>> {
     match run(redis, &inner.limits, &requests, true).await {
         Ok(decided) => {
             for (Request { checks, .. }, verdicts) in requests.into_iter().zip(&decided) {
                 inner.local.follow(checks, verdicts);
             }
+            // Nobody who is answered now, or asks next, waits for that.
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                inner.local.catch_up();
+            });
             decided.into_iter().map(Some).collect()
         }
         Err(error) => {
@@ -102,14 +155,8 @@ async fn run(
     requests: &[Request],
     records: bool,
 ) -> Result<Vec<Vec<Verdict>>, RedisError> {
-    let keys: Vec<String> = requests.iter().flat_map(|request| &request.checks).map(key).collect();
-    let mut asked = Vec::with_capacity(keys.len() * ASKED);
-    for request in requests {
-        request.write(limits, &mut asked);
-    }
-    let flag: &[u8] = if records { b"1" } else { b"0" };
-    let answer: Vec<u8> = redis.run_script(&SLIDING_WINDOW, &keys, &[flag, &asked]).await?;
-    if answer.len() != keys.len() * TOLD {
+    let answer = Call::new(limits, requests, records).run(redis).await?;
+    if answer.len() != requests.iter().map(|request| request.checks.len()).sum::<usize>() * TOLD {
         return Err(RedisError::Reply(::redis::RedisError::from((
             ::redis::ErrorKind::UnexpectedReturnType,
             "the sliding window answered for another number of keys",
@@ -122,7 +169,7 @@ async fn run(
 
 /// Forgets what is recorded for `check`, and for the browsers known to it ([`browsers_of`]).
 pub(super) async fn forget(redis: &Redis, check: &Check) -> Result<(), RedisError> {
-    let mut keys = vec![key(check).into_bytes()];
+    let mut keys = vec![keys::rate(check.policy.as_str(), &check.subject).into_bytes()];
     if let Some(subjects) = browsers_of(check) {
         let pattern = keys::rate(check.policy.as_str(), &format!("{subjects}*"));
         let mut cursor = 0_u64;
@@ -136,10 +183,6 @@ pub(super) async fn forget(redis: &Redis, check: &Check) -> Result<(), RedisErro
         }
     }
     redis.del(&keys).await.map(drop)
-}
-
-fn key(check: &Check) -> String {
-    keys::rate(check.policy.as_str(), &check.subject)
 }
 
 fn micros(duration: Duration) -> u64 {

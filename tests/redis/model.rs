@@ -76,18 +76,15 @@ struct Opened {
 }
 
 impl Log {
-    /// Opens it for the call, where it is not yet.
+    /// Opens it for the call.
     fn open(&mut self, now: u64, window: u64, as_list: bool) {
-        let (times, is_list) = (&mut self.times, &mut self.is_list);
-        self.call.get_or_insert_with(|| {
-            let mut past = times.iter().take_while(|time| **time + window <= now).count();
-            if as_list {
-                times.drain(..past);
-                (past, *is_list) = (0, true);
-            }
-            let anew = *is_list && !as_list;
-            Opened { past, rest: times.len() - past, added: false, anew, settled: false }
-        });
+        let mut past = self.times.iter().take_while(|time| **time + window <= now).count();
+        if as_list {
+            self.times.drain(..past);
+            (past, self.is_list) = (0, true);
+        }
+        let anew = self.is_list && !as_list;
+        self.call = Some(Opened { past, rest: self.times.len() - past, added: false, anew, settled: false });
     }
 
     fn close(&mut self, now: u64, window: u64, as_list: bool) {
@@ -114,6 +111,9 @@ struct Model {
 impl Model {
     /// One call.
     fn call(&mut self, now: u64, requests: &[Vec<Asked>], records: bool) -> Vec<Vec<(u64, u64, u64)>> {
+        for asked in requests.iter().flatten() {
+            self.open(now, *asked);
+        }
         let answers = requests.iter().map(|asked| self.decide(now, asked, records)).collect();
         for Asked { key, policy, .. } in requests.iter().flatten() {
             self.logs[*key].close(now, policy.window, policy.limit > self.short);
@@ -121,19 +121,26 @@ impl Model {
         answers
     }
 
+    /// Opens the log that is asked about, where this call has not yet, with what was let through elsewhere.
+    fn open(&mut self, now: u64, Asked { key, policy: Policy { limit, window }, owed: (count, age) }: Asked) {
+        let log = &mut self.logs[key];
+        if log.call.is_some() {
+            return;
+        }
+        log.open(now, window, limit > self.short);
+        let Log { times, call: Some(opened), .. } = log else { unreachable!("it is open") };
+        let more = count.min(limit.saturating_sub((times.len() - opened.past) as u64));
+        if age < window && more > 0 {
+            let at = times.last().map_or(now - age, |last| (now - age).max(*last));
+            times.extend((0..more).map(|_| at));
+            opened.settled = true;
+        }
+    }
+
     fn decide(&mut self, now: u64, asked: &[Asked], records: bool) -> Vec<(u64, u64, u64)> {
         let mut waits = Vec::new();
-        for Asked { key, policy: Policy { limit, window }, owed: (count, age) } in asked.iter().copied() {
-            let log = &mut self.logs[key];
-            log.open(now, window, limit > self.short);
-            let Log { times, call: Some(opened), .. } = log else { unreachable!("it is open") };
-            let more = count.min(limit.saturating_sub((times.len() - opened.past) as u64));
-            if age < window && more > 0 {
-                let at = times.last().map_or(now - age, |last| (now - age).max(*last));
-                times.extend((0..more).map(|_| at));
-                // After something of this call they are as of now, like it.
-                opened.settled |= !opened.added;
-            }
+        for Asked { key, policy: Policy { limit, window }, .. } in asked.iter().copied() {
+            let Log { times, call: Some(opened), .. } = &self.logs[key] else { unreachable!("it is open") };
             let over = (times.len() - opened.past).checked_sub(usize::try_from(limit).unwrap());
             waits.push(over.map_or(0, |over| times[opened.past + over] + window - now));
         }
@@ -162,22 +169,44 @@ async fn call(
     records: bool,
 ) -> Vec<(u64, u64, u64)> {
     let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(requests.iter().map(Vec::len).sum::<usize>());
-    let mut numbers = Vec::new();
-    for asked in requests {
-        for (position, Asked { key, policy, owed }) in asked.iter().enumerate() {
-            command.arg(KEYS[*key]);
-            numbers.extend(u32::try_from(policy.limit).unwrap().to_be_bytes());
-            numbers.extend(policy.window.to_be_bytes());
-            numbers.extend(u32::try_from(owed.0).unwrap().to_be_bytes());
-            numbers.extend(owed.1.to_be_bytes());
-            numbers.push(u8::try_from(asked.len() - position - 1).unwrap());
-            let kept = KEPT.to_string();
-            numbers.push(u8::try_from(kept.len()).unwrap());
-            numbers.extend(kept.as_bytes());
+    // Each key once, in the order in which they are asked about.
+    let mut logs: Vec<Asked> = Vec::new();
+    for asked in requests.iter().flatten() {
+        if logs.iter().all(|log| log.key != asked.key) {
+            logs.push(*asked);
         }
     }
-    command.arg(u8::from(records)).arg(numbers).arg(now / 1_000_000).arg(now % 1_000_000);
+    command.arg(script).arg(logs.len());
+    let (mut policies, mut asked, mut owed) = (Vec::new(), vec![u8::from(records)], Vec::new());
+    for (place, Asked { key, policy, owed: (count, age) }) in logs.iter().enumerate() {
+        command.arg(KEYS[*key]);
+        let place = u8::try_from(place).unwrap();
+        // Every other debt is told in two parts.
+        let parts = if place % 2 == 0 { vec![*count] } else { vec![count / 2, count - count / 2] };
+        for part in parts {
+            owed.extend(u16::from(place).to_be_bytes());
+            owed.extend(u32::try_from(part).unwrap().to_be_bytes());
+            owed.extend(age.to_be_bytes());
+        }
+        policies.extend(u32::try_from(policy.limit).unwrap().to_be_bytes());
+        policies.extend(policy.window.to_be_bytes());
+        let kept = KEPT.to_string();
+        policies.push(u8::try_from(kept.len()).unwrap());
+        policies.extend(kept.as_bytes());
+        asked.push(place);
+    }
+    for request in requests {
+        for (position, Asked { key, .. }) in request.iter().enumerate() {
+            let place = logs.iter().position(|log| log.key == *key).unwrap();
+            let more = if position + 1 < request.len() { 1 << 15 } else { 0 };
+            asked.extend((u16::try_from(place).unwrap() | more).to_be_bytes());
+        }
+    }
+    command.arg(policies).arg(asked);
+    if logs.iter().any(|log| log.owed.0 > 0) {
+        command.arg(owed);
+    }
+    command.arg(now / 1_000_000).arg(now % 1_000_000);
     let answer: Vec<u8> = command.query_async(conn).await.unwrap();
     let time = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
     let told = |told: &[u8]| {
@@ -219,7 +248,11 @@ async fn expire(conn: &mut MultiplexedConnection, now: u64) -> Vec<usize> {
 fn script(short: u64) -> String {
     let others = [
         ("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }".to_owned()),
-        ("'EX', log.kept)", "'PXAT', string.format('%.0f', math.floor(now / 1000) + log.kept * 1000))".to_owned()),
+        (
+            "'EX', policy.kept)",
+            "'PXAT', string.format('%.0f', math.floor(now / 1000) + policy.kept * 1000))".to_owned(),
+        ),
+        ("if ARGV[3] then", "if #ARGV == 5 then".to_owned()),
         ("local SHORT = 128", format!("local SHORT = {short}")),
     ];
     others.into_iter().fold(SCRIPT.to_owned(), |script, (part, other)| {
