@@ -53,12 +53,13 @@ impl<I: Reference> Debts<I> {
         self.len.store(debts.len(), Ordering::Relaxed);
     }
 
-    /// Takes the debts of `checks` out: one for each of them, or none at all if there are none.
-    pub(super) fn take(&self, checks: &[&Check], now: I) -> Vec<Owed> {
+    /// Takes the debts of `checks` out: one for each of them, or none at all if there are none, when nobody asks for the time.
+    pub(super) fn take(&self, checks: &[&Check], now: impl FnOnce() -> I) -> Vec<Owed> {
         if self.len.load(Ordering::Relaxed) == 0 {
             return Vec::new();
         }
         let mut debts = self.lock();
+        let now = now();
         let owed = |(count, last)| Owed { count, age: age(now, last) };
         let taken = checks.iter().map(|check| debts.remove(*check).map_or_else(Owed::default, owed)).collect();
         self.len.store(debts.len(), Ordering::Relaxed);
@@ -126,13 +127,13 @@ mod tests {
         clock.advance(Duration::from_secs(10));
         debts.add(&[&a], clock.now());
         clock.advance(Duration::from_secs(3));
-        let owed = debts.take(&[&b, &a], clock.now());
+        let owed = debts.take(&[&b, &a], || clock.now());
         assert_eq!(owed, [Owed::default(), Owed { count: 2, age: Duration::from_secs(3) }]);
-        assert_eq!(debts.take(&[&a], clock.now()), []);
+        assert_eq!(debts.take(&[&a], || clock.now()), []);
         clock.advance(Duration::from_secs(1));
         debts.add(&[&a], clock.now());
         debts.give_back(&[b.clone(), a.clone()], &owed, clock.now());
-        assert_eq!(debts.take(&[&a], clock.now()), [Owed { count: 3, age: Duration::ZERO }]);
+        assert_eq!(debts.take(&[&a], || clock.now()), [Owed { count: 3, age: Duration::ZERO }]);
     }
 
     #[test]
@@ -140,10 +141,10 @@ mod tests {
         let (clock, debts, a, b) = (FakeRelativeClock::default(), Debts::default(), check("a"), check("b"));
         debts.add(&[&a, &b], clock.now());
         debts.forget(|check| *check == b);
-        assert_eq!(debts.take(&[&b], clock.now()), [Owed::default()]);
+        assert_eq!(debts.take(&[&b], || clock.now()), [Owed::default()]);
         clock.advance(WINDOW);
         debts.sweep(clock.now(), |_| WINDOW);
-        assert_eq!(debts.take(&[&a], clock.now()), []);
+        assert_eq!(debts.take(&[&a], || clock.now()), []);
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl<C: Clock + Clone> Local<C> {
 
     /// What Redis has yet to be told about `checks`, to be told now.
     pub(super) fn owed(&self, checks: &[&Check]) -> Vec<Owed> {
-        self.debts.take(checks, self.clock.now())
+        self.debts.take(checks, || self.clock.now())
     }
 
     /// Redis could not be told.
@@ -223,7 +223,8 @@ impl<C: Clock> Bucket<C> {
         // Looking takes one off what it says.
         let free = self.limiter.check_key(&ask).map_or(0, |state| state.remaining_burst_capacity() + 1);
         if let Some(more) = free.checked_sub(left).and_then(NonZeroU32::new)
-            && ask.subject().is_some_and(|subject| self.has_room_for(subject))
+            // Who has a cell usually has used some of it.
+            && (free < self.limit.get() || ask.subject().is_some_and(|subject| self.has_room_for(subject)))
         {
             // There are so many: nobody else takes any meanwhile.
             let _ = self.limiter.check_key_n(&ask.taking(), more);

@@ -123,8 +123,9 @@ where
     F: Future<Output = Result<Vec<A>, RedisError>>,
 {
     let (questions, waiting): (Vec<Q>, Vec<_>) = batch.take().into_iter().unzip();
-    // Who has gone needs no answer.
-    match send(questions).await {
+    // On the heap: otherwise all that sending needs is moved about with the task before it begins. Who has gone needs no
+    // answer.
+    match Box::pin(send(questions)).await {
         Ok(answers) => {
             for (to, answer) in waiting.into_iter().zip(answers) {
                 let _ = to.send(Ok(answer));
