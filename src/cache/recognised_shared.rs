@@ -4,9 +4,8 @@
 //! stamp, of the user all, since many users are read with one command. Looked at is only what tells which version of them Redis
 //! holds ([`Reading`]). Where that is the version that was read for this credential before, so is all the rest, and what was made
 //! of it still holds. Redis is asked at every request and believed only as every other read of it is; all that is saved is to
-//! read the same bytes again. They are read in full
-//! every few seconds all the same, and whenever a guard was raised since they were: a row that is edited by hand, or a
-//! database that was set back, may give a version a second time.
+//! read the same bytes again. They are read in full every few seconds all the same, and whenever a guard was raised since they
+//! were: a row that is edited by hand, or a database that was set back, may give a version a second time.
 //!
 //! Nothing but Redis is waited for, and the wait may be dropped at any point. Where anything is unusual (Redis is away or
 //! not to be believed, holds nothing or something strange, or something older than what is known of), there is no
@@ -128,8 +127,8 @@ impl Cache {
 
     /// Who is behind the credential with this digest, as Redis says at this moment, if the credential was
     /// [remembered](Self::remember) and nothing is unusual. Waits for Redis alone, no longer than its response timeout (twice
-    /// that where something has changed), and may be dropped. The session is not revoked; whether it has
-    /// passed one of its lifetimes and what the account may do is the caller's to judge.
+    /// that where something has changed), and may be dropped. The session is not revoked; whether it has passed one of its
+    /// lifetimes and what the account may do is the caller's to judge.
     pub async fn recognised_by_redis(&self, credential: &Digest) -> Option<Arc<Recognised>> {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
         let reading = readings.get(credential)?;

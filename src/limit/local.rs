@@ -86,7 +86,7 @@ impl<C: Clock + Clone> Local<C> {
 
     /// Decides `checks`, no two of which are the same, and records the request if all allow it.
     pub(super) fn decide(&self, checks: &[&Check]) -> Vec<Verdict> {
-        let instances = self.instances();
+        let (instances, _one_at_a_time) = (self.instances(), self.one_at_a_time());
         let asked: Vec<_> = checks
             .iter()
             .map(|check| {
@@ -94,7 +94,6 @@ impl<C: Clock + Clone> Local<C> {
                 (bucket, bucket.cost(instances), bucket.place(&check.subject))
             })
             .collect();
-        let _one_at_a_time = self.one_at_a_time();
         let looked: Vec<_> = asked.iter().map(|(bucket, cost, ask)| bucket.look(ask, *cost, &self.clock)).collect();
         if looked.iter().any(|verdict| !verdict.allows()) {
             return looked;

@@ -3,6 +3,7 @@
 //! moment goes out as one call, in which they are decided one after another.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ struct Call {
 impl Call {
     /// Where another key of the same request follows.
     const MORE: u16 = 1 << 15;
+    /// Where a key is all that its request asks about, and no other request does.
+    const ALONE: u8 = 1 << 7;
 
     /// The decisions about `requests`, one after another.
     fn new(limits: &Limits, requests: &[Request], records: bool) -> Self {
@@ -64,12 +67,27 @@ impl Call {
         let mut known: HashMap<&Check, u16> = HashMap::new();
         for Request { checks, owed } in requests {
             for (position, check) in checks.iter().enumerate() {
-                let mut add = || call.add(limits, check, &mut numbers);
+                let owed = owed.get(position).filter(|owed| owed.count > 0);
+                let alone = if checks.len() == 1 && owed.is_none() { Self::ALONE } else { 0 };
+                let mut add = || call.add(limits, check, alone, &mut numbers);
                 // The checks of one request are not the same.
-                let place = if requests.len() == 1 { add() } else { *known.entry(check).or_insert_with(add) };
+                let place = if requests.len() == 1 {
+                    add()
+                } else {
+                    match known.entry(check) {
+                        Entry::Vacant(new) => *new.insert(add()),
+                        Entry::Occupied(known) => {
+                            let place = *known.get();
+                            if let Some(number) = call.asked.get_mut(1 + usize::from(place)) {
+                                *number &= !Self::ALONE;
+                            }
+                            place
+                        }
+                    }
+                };
                 let more = if position + 1 < checks.len() { Self::MORE } else { 0 };
                 places.extend((place | more).to_be_bytes());
-                if let Some(owed) = owed.get(position).filter(|owed| owed.count > 0) {
+                if let Some(owed) = owed {
                     call.owed.extend(place.to_be_bytes());
                     call.owed.extend(owed.count.to_be_bytes());
                     call.owed.extend(micros(owed.age).to_be_bytes());
@@ -81,7 +99,7 @@ impl Call {
     }
 
     /// Adds the log of `check` and gives its place. `numbers` are those of the policies that have one.
-    fn add(&mut self, limits: &Limits, check: &Check, numbers: &mut [Option<u8>; PolicyName::COUNT]) -> u16 {
+    fn add(&mut self, limits: &Limits, check: &Check, alone: u8, numbers: &mut [Option<u8>; PolicyName::COUNT]) -> u16 {
         // A place that is none makes the script fail. A call has far fewer.
         let place = u16::try_from(self.keys.len()).unwrap_or(u16::MAX);
         self.keys.push(keys::rate(check.policy.as_str(), &check.subject));
@@ -95,7 +113,7 @@ impl Call {
             self.policies.extend(kept.as_bytes());
             u8::try_from(already).unwrap_or(u8::MAX)
         });
-        self.asked.push(number);
+        self.asked.push(number | alone);
         place
     }
 
@@ -122,7 +140,7 @@ async fn decide_all(inner: Arc<Inner>, redis: &Redis, requests: Vec<Request>) ->
             for (Request { checks, .. }, verdicts) in requests.into_iter().zip(&decided) {
                 inner.local.follow(checks, verdicts);
             }
-            // Nobody who is answered now, or asks next, waits for that.
+            // After the answers, and after what those who get them ask next on this thread.
             tokio::spawn(async move {
                 tokio::task::yield_now().await;
                 inner.local.catch_up();

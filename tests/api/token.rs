@@ -1,6 +1,6 @@
 //! Access and refresh tokens: what they prove, how long, and what becomes of forged and stolen ones.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -39,6 +39,21 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
+on_servers! {
+    async fn an_access_token_ends_where_redis_alone_is_asked_too(
+        app: TestApp = Options::default().set("GATEPOST_CACHE_MEMORY", "off")
+    ) {
+        let access = app.tokens(ADA).await.access;
+        app.advance(14 * MINUTE + Duration::from_secs(50));
+        // The long way, then what Redis says, read in full, then compared.
+        for _ in 0..4 {
+            assert!(works(&app, &access).await);
+        }
+        app.advance(Duration::from_secs(11));
+        assert!(!works(&app, &access).await);
+    }
+}
+
 on_both_setups! {
     async fn an_access_token_works_for_a_quarter_of_an_hour(app: TestApp) {
         let challenge = app.challenge(ADA).await;
@@ -50,6 +65,18 @@ on_both_setups! {
         let access = Tokens::of(&pair).access;
         app.advance(14 * MINUTE + Duration::from_secs(50));
         assert!(works(&app, &access).await);
+        app.advance(Duration::from_secs(11));
+        assert!(!works(&app, &access).await);
+    }
+
+    async fn an_access_token_ends_though_its_session_was_loaded_ahead(app: TestApp = Options::without_limits()) {
+        let access = app.tokens(ADA).await.access;
+        app.advance(14 * MINUTE + Duration::from_secs(50));
+        // What is read all the time is loaded anew in the last fifth of each second.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(1200) {
+            assert!(works(&app, &access).await);
+        }
         app.advance(Duration::from_secs(11));
         assert!(!works(&app, &access).await);
     }

@@ -2,7 +2,7 @@
 -- clock, exactly.
 --
 -- A request is allowed if under every key of it fewer than `limit` requests were allowed in the last `window`. Then it is
--- recorded under all of them; a denied request is recorded under none.
+-- recorded under all of them; a denied request is recorded under none. What has been allowed elsewhere is recorded in any case.
 --
 -- KEYS      the logs, no key twice. Each holds the times (microseconds since 1970) of the allowed requests, oldest first, and
 --           expires after the newest has left the window.
@@ -13,7 +13,8 @@
 --             As text, which is what Redis reads (1 byte for its length, and so many)
 -- ARGV[2]   what is asked:
 --             1 to decide and record, 0 only to look (1 byte)
---             for each key which policy it is under, from 0 (1)
+--             for each key which policy it is under, from 0 (1); 128 is added where it is all that one request asks about, no
+--             other does, and nothing is told of it in ARGV[3]: that may be decided at once, on a shorter way
 --             for each key of the first request which it is, from 0 (2, big-endian); 32,768 is added where another of the same
 --             request follows. Then those of the next
 -- ARGV[3]   only if there are any: requests that an instance has allowed by itself and that are not recorded yet. For each
@@ -150,14 +151,32 @@ repeat
   policies[#policies + 1] = { limit = limit, window = window, kept = kept, horizon = now - window }
 until at > #told
 
--- What MGET has found, and then the log in its place. `left` more may be allowed under it. `count` entries are in the window:
+local records, asked, tools = string.byte(ARGV[2]) == 1, { string.byte(ARGV[2], 1, -1) }, nil
+local present = struct.pack('>I8', now)
+
+-- Adds `added` entries of the time `time` to the log of a short limit, which has `rest` others in `text` from `from` on.
+-- Without memory Redis refuses the first of these writes, and none after one that it has done.
+local function append(key, policy, text, from, rest, added, time, settled)
+  local this = time == now and present or struct.pack('>I8', time)
+  if added ~= 1 then this = string.rep(this, added) end
+  local kept = struct.unpack('>I4', text) * 1000000
+  if kept >= time + policy.window and from - 5 <= 8 * rest and not settled then
+    redis.call('APPEND', key, this)
+  else
+    -- A second earlier than it goes: Redis counts from when the call began, and in whole milliseconds.
+    kept = struct.pack('>I4', now / 1000000 + policy.kept - 1)
+    redis.call('SET', key, kept .. string.sub(text, from) .. this, 'EX', policy.kept)
+  end
+end
+
+-- What MGET has found, and then the log in its place, or the answer where that is decided at once. `left` more may be allowed under it. `count` entries are in the window:
 -- those in the list or in `text` from `from` on, the first of which is `oldest`, and then the last `added`, which are of this
 -- call. They have the time `time`: now, and after the clock was set back that of the entry before, for the order. `settled` if
 -- the text is more than what Redis has.
 local logs = redis.call('MGET', unpack(KEYS))
-local number, asked, tools = #KEYS, { string.byte(ARGV[2], 1, -1) }, nil
+local number, undecided = #KEYS, 0
 for i = 1, number do
-  local policy = policies[asked[i + 1] + 1]
+  local policy = policies[asked[i + 1] % 128 + 1]
   if policy.limit <= SHORT then
     local text, time = logs[i], now
     local size = text and #text or 0
@@ -173,15 +192,32 @@ for i = 1, number do
       from, oldest = from + 8, false
     end
     local count = (size - from + 1) / 8
-    logs[i] = {
-      policy = policy, text = text, from = from,
-      left = policy.limit - count, count = count, added = 0, oldest = oldest, time = time
-    }
+    local left = policy.limit - count
+    if asked[i + 1] >= 128 and left >= 0 and records then
+      local wait, reset = 0, (oldest or time) - horizon
+      if reset < 1 then reset = 1 end
+      if left > 0 then
+        left = left - 1
+        append(KEYS[i], policy, text, from, count, 1, time)
+      else
+        wait = reset
+      end
+      logs[i] = struct.pack('>I4I8I8', left, wait, reset)
+    else
+      undecided = undecided + 1
+      logs[i] = {
+        policy = policy, text = text, from = from,
+        left = left, count = count, added = 0, oldest = oldest, time = time
+      }
+    end
   else
+    undecided = undecided + 1
     tools = tools or seldom()
     logs[i] = tools.open_list(policy, KEYS[i])
   end
 end
+
+if undecided == 0 then return table.concat(logs) end
 
 if ARGV[3] then
   tools = tools or seldom()
@@ -193,56 +229,52 @@ if ARGV[3] then
   end
 end
 
-local records, answer = asked[1] == 1, {}
-local last, answers = #asked, 0
+local answer, answers, last = {}, 0, #asked
 at = number + 2
 while at < last do
-  local first, allowed, more = at, true, nil
-  repeat
-    if logs[asked[at] % 128 * 256 + asked[at + 1] + 1].left <= 0 then allowed = false end
-    more = asked[at] >= 128
-    at = at + 2
-  until not more
-  for i = first, at - 2, 2 do
-    local log = logs[asked[i] % 128 * 256 + asked[i + 1] + 1]
-    if allowed and records then log.added, log.count, log.left = log.added + 1, log.count + 1, log.left - 1 end
-    local left, wait, reset = log.left, 0, 0
-    if log.count > 0 then
-      local time = log.oldest or log.time
-      -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
-      if left < 0 then
-        tools = tools or seldom()
-        left, time = 0, tools.entry(log, -left)
+  local log = logs[asked[at] % 128 * 256 + asked[at + 1] + 1]
+  answers = answers + 1
+  if type(log) == 'string' then
+    answer[answers], at = log, at + 2
+  else
+    local first, allowed, more = at, true, nil
+    repeat
+      log = logs[asked[at] % 128 * 256 + asked[at + 1] + 1]
+      if log.left <= 0 then allowed = false end
+      more = asked[at] >= 128
+      at = at + 2
+    until not more
+    for i = first, at - 2, 2 do
+      log = logs[asked[i] % 128 * 256 + asked[i + 1] + 1]
+      if allowed and records then log.added, log.count, log.left = log.added + 1, log.count + 1, log.left - 1 end
+      local left, wait, reset = log.left, 0, 0
+      if log.count > 0 then
+        local time = log.oldest or log.time
+        -- When the limit was lowered there are more entries than it: all but limit - 1 have to leave.
+        if left < 0 then
+          tools = tools or seldom()
+          left, time = 0, tools.entry(log, -left)
+        end
+        reset = time - log.policy.horizon
+        -- Whatever is in a log that somebody else has written.
+        if reset < 1 then reset = 1 end
       end
-      reset = time - log.policy.horizon
-      -- Whatever is in a log that somebody else has written.
-      if reset < 1 then reset = 1 end
+      if left == 0 and not allowed then wait = reset end
+      answer[answers + (i - first) / 2] = struct.pack('>I4I8I8', left, wait, reset)
     end
-    if left == 0 and not allowed then wait = reset end
-    answers = answers + 1
-    answer[answers] = struct.pack('>I4I8I8', left, wait, reset)
+    answers = answers + (at - 2 - first) / 2
   end
 end
 
-local present = struct.pack('>I8', now)
--- Without memory Redis refuses the first of these, and none after one that it has done.
 for i = 1, number do
   local log = logs[i]
-  local added, text = log.added, log.text
-  if text and (added > 0 or log.settled) then
-    local time, from, policy = log.time, log.from, log.policy
-    local this = time == now and present or struct.pack('>I8', time)
-    if added ~= 1 then this = string.rep(this, added) end
-    local kept, past, rest = struct.unpack('>I4', text) * 1000000, from - 5, 8 * (log.count - added)
-    if kept >= time + policy.window and past <= rest and not log.settled then
-      redis.call('APPEND', KEYS[i], this)
-    else
-      -- A second earlier than it goes: Redis counts from when the call began, and in whole milliseconds.
-      kept = struct.pack('>I4', now / 1000000 + policy.kept - 1)
-      redis.call('SET', KEYS[i], kept .. string.sub(text, from) .. this, 'EX', policy.kept)
+  if type(log) == 'table' then
+    local added = log.added
+    if log.text and (added > 0 or log.settled) then
+      append(KEYS[i], log.policy, log.text, log.from, log.count - added, added, log.time, log.settled)
+    elseif added > 0 then
+      tools.push(log)
     end
-  elseif added > 0 then
-    tools.push(log)
   end
 end
 return table.concat(answer)
