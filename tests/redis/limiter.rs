@@ -75,6 +75,35 @@ async fn what_a_thread_asks_at_the_same_moment_shares_calls_and_is_decided_one_b
 }
 
 #[tokio::test]
+async fn requests_about_one_subject_each_share_its_limit_where_they_share_a_call() {
+    let server = support::Redis::start().await;
+    let limiter = limiter(&server, limits(7, LONG)).await;
+    assert!(passes(&limiter, "the script is known").await);
+    let before = calls(&server).await;
+    // Some are alone with their subject, some are not, and one asks about two.
+    let checks = |number: u32| match number {
+        20 => vec![api("a"), api("b19")],
+        _ if number.is_multiple_of(3) => vec![api("a")],
+        _ => vec![api(&format!("b{number}"))],
+    };
+    let outcomes = join_all((0..32).map(|number| {
+        let limiter = limiter.clone();
+        async move { limiter.check(&checks(number)).await }
+    }))
+    .await;
+    assert_eq!(calls(&server).await - before, 1);
+    let (mut about_a, mut others) = (Vec::new(), Vec::new());
+    for (number, outcome) in outcomes.iter().enumerate() {
+        if number % 3 == 0 || number == 20 { &mut about_a } else { &mut others }.push(outcome.is_allowed());
+    }
+    assert_eq!(about_a, (0..12).map(|number| number < 7).collect::<Vec<_>>(), "the first seven, in their order");
+    assert!(others.iter().all(|is_allowed| *is_allowed), "{others:?}");
+    for (subject, count) in [("a", 7), ("b1", 1), ("b19", 1), ("b31", 1)] {
+        assert_eq!(recorded(&server, PolicyName::ApiAddress, subject).await, count, "{subject}");
+    }
+}
+
+#[tokio::test]
 async fn who_leaves_before_the_decision_is_counted_all_the_same() {
     let server = support::Redis::start().await;
     let limiter = limiter(&server, limits(7, LONG)).await;
