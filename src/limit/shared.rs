@@ -3,7 +3,6 @@
 //! moment goes out as one call, in which they are decided one after another.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,22 +68,14 @@ impl Call {
             for (position, check) in checks.iter().enumerate() {
                 let owed = owed.get(position).filter(|owed| owed.count > 0);
                 let alone = if checks.len() == 1 && owed.is_none() { Self::ALONE } else { 0 };
-                let mut add = || call.add(limits, check, alone, &mut numbers);
-                // The checks of one request are not the same.
-                let place = if requests.len() == 1 {
-                    add()
-                } else {
-                    match known.entry(check) {
-                        Entry::Vacant(new) => *new.insert(add()),
-                        Entry::Occupied(known) => {
-                            let place = *known.get();
-                            if let Some(number) = call.asked.get_mut(1 + usize::from(place)) {
-                                *number &= !Self::ALONE;
-                            }
-                            place
-                        }
-                    }
+                let place = match known.get(check) {
+                    Some(place) => call.shared(*place),
+                    None => call.add(limits, check, alone, &mut numbers),
                 };
+                // The checks of one request are not the same.
+                if requests.len() > 1 {
+                    known.insert(check, place);
+                }
                 let more = if position + 1 < checks.len() { Self::MORE } else { 0 };
                 places.extend((place | more).to_be_bytes());
                 if let Some(owed) = owed {
@@ -98,7 +89,8 @@ impl Call {
         call
     }
 
-    /// Adds the log of `check` and gives its place. `numbers` are those of the policies that have one.
+    /// Adds the log of `check` and gives its place. `alone` goes with the number of its policy; `numbers` are those of the
+    /// policies that have one.
     fn add(&mut self, limits: &Limits, check: &Check, alone: u8, numbers: &mut [Option<u8>; PolicyName::COUNT]) -> u16 {
         // A place that is none makes the script fail. A call has far fewer.
         let place = u16::try_from(self.keys.len()).unwrap_or(u16::MAX);
@@ -114,6 +106,14 @@ impl Call {
             u8::try_from(already).unwrap_or(u8::MAX)
         });
         self.asked.push(number | alone);
+        place
+    }
+
+    /// Says of the log at `place`, which it gives, that several requests ask about it.
+    fn shared(&mut self, place: u16) -> u16 {
+        if let Some(number) = self.asked.get_mut(1 + usize::from(place)) {
+            *number &= !Self::ALONE;
+        }
         place
     }
 

@@ -54,11 +54,17 @@ async fn calls(server: &support::Redis) -> u64 {
     line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()
 }
 
-#[tokio::test]
-async fn what_a_thread_asks_at_the_same_moment_shares_calls_and_is_decided_one_by_one() {
+/// A limiter of seven, and its server, which knows the script: each call of it is counted as one.
+async fn knowing_the_script() -> (support::Redis, Limiter) {
     let server = support::Redis::start().await;
     let limiter = limiter(&server, limits(7, LONG)).await;
-    assert!(passes(&limiter, "the script is known").await);
+    assert!(passes(&limiter, "somebody").await);
+    (server, limiter)
+}
+
+#[tokio::test]
+async fn what_a_thread_asks_at_the_same_moment_shares_calls_and_is_decided_one_by_one() {
+    let (server, limiter) = knowing_the_script().await;
     let before = calls(&server).await;
     let both = |number: u32| [api("a"), api(&format!("b{}", number % 3))];
     let outcomes = join_all((0..60).map(|number| {
@@ -76,9 +82,7 @@ async fn what_a_thread_asks_at_the_same_moment_shares_calls_and_is_decided_one_b
 
 #[tokio::test]
 async fn requests_about_one_subject_each_share_its_limit_where_they_share_a_call() {
-    let server = support::Redis::start().await;
-    let limiter = limiter(&server, limits(7, LONG)).await;
-    assert!(passes(&limiter, "the script is known").await);
+    let (server, limiter) = knowing_the_script().await;
     let before = calls(&server).await;
     // Some are alone with their subject, some are not, and one asks about two.
     let checks = |number: u32| match number {

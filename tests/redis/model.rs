@@ -1,8 +1,9 @@
 //! The script of the sliding window beside a model of three lines, on a clock that the test moves.
 //!
-//! The script asks Redis for the time in one place; here that place reads it from the arguments instead, which come after the
-//! debts, if there are any, and the logs of short limits expire by the same clock, at a moment that is looked at and not waited for. What is a short limit is said anew, so
-//! that limits of some requests have logs of both kinds. All else is what the product sends.
+//! The script asks Redis for the time in one place; here that place reads it from two more arguments, which come after the
+//! debts, if there are any. The logs of short limits expire by the same clock, at a moment that is looked at and not waited for.
+//! What is a short limit is said anew, so that limits of some requests have logs of both kinds. All else is what the product
+//! sends.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -169,10 +169,10 @@ local function append(key, policy, text, from, rest, added, time, settled)
   end
 end
 
--- What MGET has found, and then the log in its place, or the answer where that is decided at once. `left` more may be allowed under it. `count` entries are in the window:
--- those in the list or in `text` from `from` on, the first of which is `oldest`, and then the last `added`, which are of this
--- call. They have the time `time`: now, and after the clock was set back that of the entry before, for the order. `settled` if
--- the text is more than what Redis has.
+-- What MGET has found, and then the log in its place, or the answer where that is decided at once. `left` more may be allowed
+-- under it. `count` entries are in the window: those in the list or in `text` from `from` on, the first of which is `oldest`,
+-- and then the last `added`, which are of this call. They have the time `time`: now, and after the clock was set back that of
+-- the entry before, for the order. `settled` if the text is more than what Redis has.
 local logs = redis.call('MGET', unpack(KEYS))
 local number, undecided = #KEYS, 0
 for i = 1, number do
