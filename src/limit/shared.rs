@@ -13,7 +13,8 @@ use crate::settings::{Limits, Policy};
 
 static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window.lua"));
 
-/// The most requests that one call decides: while it runs, which takes some five microseconds each, Redis does nothing else.
+/// The most requests that one call decides: while it runs, which takes some five microseconds for each
+/// check, Redis does nothing else.
 const MOST: usize = 32;
 
 /// The bytes in which it answers.

@@ -151,7 +151,8 @@ repeat
   policies[#policies + 1] = { limit = limit, window = window, kept = kept, horizon = now - window }
 until at > #told
 
-local records, asked, tools = string.byte(ARGV[2]) == 1, { string.byte(ARGV[2], 1, -1) }, nil
+local asked, tools = { string.byte(ARGV[2], 1, -1) }, nil
+local records = asked[1] == 1
 local present = struct.pack('>I8', now)
 
 -- Adds `added` entries of the time `time` to the log of a short limit, which has `rest` others in `text` from `from` on.
@@ -194,7 +195,10 @@ for i = 1, number do
     local count = (size - from + 1) / 8
     local left = policy.limit - count
     if asked[i + 1] >= 128 and left >= 0 and records then
+      -- The shorter way, which spares a table: that, and coming back to it twice, is a quarter of what a decision takes.
+      -- It decides and answers as is done below.
       local wait, reset = 0, (oldest or time) - horizon
+      -- Whatever is in a log that somebody else has written.
       if reset < 1 then reset = 1 end
       if left > 0 then
         left = left - 1
@@ -256,7 +260,6 @@ while at < last do
           left, time = 0, tools.entry(log, -left)
         end
         reset = time - log.policy.horizon
-        -- Whatever is in a log that somebody else has written.
         if reset < 1 then reset = 1 end
       end
       if left == 0 and not allowed then wait = reset end
