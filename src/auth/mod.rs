@@ -46,7 +46,7 @@ pub use mail_steering::{DeadMails, MailPage, MailQuery, MailRefusal, RetriedMail
 pub use password::PasswordHashing;
 pub use refresh::Refreshed;
 pub use screening::Screening;
-pub use session::{Authenticated, Credential};
+pub use session::{AskedRedis, Authenticated, Credential};
 pub use suppressions::{NewSuppression, SuppressionPage};
 
 use crate::cache::Cache;

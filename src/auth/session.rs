@@ -10,7 +10,7 @@ use std::time::Instant as Monotonic;
 
 use super::{Auth, AuthError};
 /// Who is asking.
-pub use crate::cache::Recognised as Authenticated;
+pub use crate::cache::{AskedRedis, Recognised as Authenticated};
 use crate::cache::{Freshness, SessionName};
 use crate::domain::{Digest, Instant, Origin, SessionId, SessionToken, UserId, UserStatus, clock};
 use crate::store::{self, AuditEntry, Session, StoreError};
@@ -65,17 +65,22 @@ impl Auth {
         self.0.cache.asks_redis_alone()
     }
 
-    /// Recognises a session by the text of a credential that this process has recognised before, by what Redis says at this
-    /// moment; otherwise `None`, and [`Self::authenticate`] knows. Waits for Redis alone and may be dropped. `address` is
-    /// asked for only when the use is noted.
+    /// Asks Redis whose session it is by the text of a credential that this process has recognised before; otherwise `None`, and
+    /// [`Self::authenticate`] knows.
+    pub fn ask_redis(&self, credential: &str) -> Option<AskedRedis> {
+        self.0.cache.ask_redis(Digest::of(credential.as_bytes()))
+    }
+
+    /// Recognises the session that was asked for, by what Redis says at this moment; otherwise `None`, and
+    /// [`Self::authenticate`] knows. Waits for Redis alone and may be dropped. `address` is asked for only when the use is
+    /// noted.
     pub async fn recognise_by_redis(
         &self,
-        credential: &str,
+        asked: &mut AskedRedis,
         address: impl FnOnce() -> IpAddr,
     ) -> Option<Arc<Authenticated>> {
-        let credential = Digest::of(credential.as_bytes());
-        let who = self.0.cache.recognised_by_redis(&credential).await?;
-        let now = self.0.clock.now();
+        let (who, at) = self.0.cache.recognised_by_redis(asked).await?;
+        let now = self.0.clock.at(at);
         if who.user.status != UserStatus::Approved || !self.still_stands(&who, now) {
             return None;
         }

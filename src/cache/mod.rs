@@ -73,6 +73,7 @@ pub use administer::{Held, Scope, ScopeError, Swept};
 pub use digests::Digests;
 pub use mapping::MAPPING_TTL;
 pub use recognised::{Freshness, Recognised};
+pub use recognised_shared::AskedRedis;
 pub use response::{Invalidated, Response};
 pub use response_key::{Resource, ResponseKey};
 pub use session::{SESSION_TTL, SessionName};

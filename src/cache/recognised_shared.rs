@@ -22,7 +22,7 @@ use super::session::SessionName;
 use super::shared::{Stored, failed, get};
 use super::{Cache, Inner, session, user};
 use crate::domain::Digest;
-use crate::redis::{Question, Redis, Strings, keys, pipe};
+use crate::redis::{Answer, Question, Redis, Strings, keys, pipe};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
 pub(super) const READINGS: usize = 10_000;
@@ -113,6 +113,17 @@ impl Reading {
     }
 }
 
+/// A question to Redis about a credential, which is on its way.
+#[derive(Debug)]
+pub struct AskedRedis {
+    credential: Digest,
+    reading: Arc<Reading>,
+    answer: Answer<Strings>,
+    /// Until when the answer would be believed, and after which end of all belief.
+    until: Monotonic,
+    ends: u64,
+}
+
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading").field("name", &self.name).finish_non_exhaustive()
@@ -125,15 +136,21 @@ impl Cache {
         self.0.settings.asks_redis_alone() && self.0.shared.redis().is_some()
     }
 
-    /// Who is behind the credential with this digest, as Redis says at this moment, if the credential was
-    /// [remembered](Self::remember) and nothing is unusual. Waits for Redis alone, no longer than its response timeout (twice
-    /// that where something has changed), and may be dropped. The session is not revoked; whether it has passed one of its
-    /// lifetimes and what the account may do is the caller's to judge.
-    pub async fn recognised_by_redis(&self, credential: &Digest) -> Option<Arc<Recognised>> {
+    /// Asks Redis who is behind the credential with this digest, if the credential was [remembered](Self::remember) and nothing
+    /// is unusual.
+    pub fn ask_redis(&self, credential: Digest) -> Option<AskedRedis> {
+        let Inner { shared, readings, .. } = &*self.0;
+        let (reading, redis, (until, ends)) = (readings.get(&credential)?, shared.redis()?, shared.belief()?);
+        let answer = redis.ask_together(reading.question.clone());
+        Some(AskedRedis { credential, reading, answer, until, ends })
+    }
+
+    /// Who it is, as Redis says, and when it said so; `None` where something is unusual. Waits for Redis alone, no longer than
+    /// its response timeout (twice that where something has changed), and may be dropped, but not asked again. The session is
+    /// not revoked; whether it has passed one of its lifetimes and what the account may do is the caller's to judge.
+    pub async fn recognised_by_redis(&self, asked: &mut AskedRedis) -> Option<(Arc<Recognised>, Monotonic)> {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
-        let reading = readings.get(credential)?;
-        let (redis, (until, ends)) = (shared.redis()?, shared.belief()?);
-        let said = match redis.ask_together(reading.question.clone()).await {
+        let said = match (&mut asked.answer).await {
             Ok(said) => said,
             Err(error) => {
                 // What is of another type than was asked for is dealt with where it is asked for alone.
@@ -144,29 +161,26 @@ impl Cache {
             }
         };
         let mut now = Monotonic::now();
-        let reading = if reading.is_of(&said, guards, now) {
-            reading
-        } else {
+        if !asked.reading.is_of(&said, guards, now) {
             // On the heap: otherwise every request would have to have room for all this.
-            let renewed = Arc::new(Box::pin(reading.renewed(self)).await?);
+            asked.reading = Arc::new(Box::pin(asked.reading.renewed(self)).await?);
             now = Monotonic::now();
-            readings.put(*credential, renewed.clone(), |_| false);
-            let (_, read) = renewed.read.as_ref()?;
-            if !renewed.is_admitted(guards, *read) {
+            readings.put(asked.credential, asked.reading.clone(), |_| false);
+            let (_, read) = asked.reading.read.as_ref()?;
+            if !asked.reading.is_admitted(guards, *read) {
                 return None;
             }
-            renewed
-        };
+        }
         // The answer may be that of a Redis which has been away since the question was decided upon.
-        let who = &reading.who;
-        if until <= now || !shared.is_believed_since(ends) || who.session.revoked_at.is_some() {
+        let who = &asked.reading.who;
+        if asked.until <= now || !shared.is_believed_since(asked.ends) || who.session.revoked_at.is_some() {
             return None;
         }
         for counts in [session_counts, user_counts] {
             counts.memory_misses.one();
             counts.redis_hits.one();
         }
-        Some(who.clone())
+        Some((who.clone(), now))
     }
 
     /// Makes it possible to ask Redis alone for this credential.

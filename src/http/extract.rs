@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Code};
 use super::{Site, client_address, cookies, device_cookie};
-use crate::auth::{Authenticated, Credential};
+use crate::auth::{AskedRedis, Authenticated, Credential};
 use crate::domain::{Device, DeviceMarks, Language, Origin, Role, SessionToken};
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -117,10 +117,18 @@ fn recognisable<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
     (carrier == Carrier::Header || text.starts_with(SessionToken::PREFIX)).then_some(text)
 }
 
-/// Who makes the request, if Redis alone can tell. May be dropped. Not for requests that write.
-pub(super) async fn recognised_by_redis(request: &RequestHead, site: &Site) -> Option<Arc<Authenticated>> {
-    let text = recognisable(request.headers(), site)?;
-    site.auth.recognise_by_redis(text, || client_address::of(request, &site.server.proxies)).await
+/// Asks Redis who makes the request, if Redis alone can tell. Not for requests that write.
+pub(super) fn ask_redis(request: &RequestHead, site: &Site) -> Option<AskedRedis> {
+    site.auth.ask_redis(recognisable(request.headers(), site)?)
+}
+
+/// Who makes the request, of which Redis was asked. May be dropped.
+pub(super) async fn recognised_by_redis(
+    asked: &mut AskedRedis,
+    request: &RequestHead,
+    site: &Site,
+) -> Option<Arc<Authenticated>> {
+    site.auth.recognise_by_redis(asked, || client_address::of(request, &site.server.proxies)).await
 }
 
 /// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.

@@ -6,18 +6,20 @@
 use std::future::{Ready, ready};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use actix_http::{Request, Response};
-use actix_service::{Service, Transform, forward_ready};
+use actix_service::{Service, Transform};
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::{HttpResponse, web};
 use futures_util::future::{Either, FutureExt, LocalBoxFuture, MapOk, TryFutureExt};
 
-use super::Site;
 use super::headers::Common;
 use super::hot::{Hot, Question};
 use super::shield::Shield;
+use super::{Site, extract};
+use crate::auth::AskedRedis;
 
 /// What is in front of the application. One for the process.
 #[derive(Clone)]
@@ -49,15 +51,13 @@ where
     type Future = Ready<Result<Self::Transform, Self::InitError>>;
 
     fn new_transform(&self, application: S) -> Self::Future {
-        ready(Ok(Fronted { front: self.0.clone(), application: Rc::new(application) }))
+        ready(Ok(Fronted(Rc::new((self.clone(), application)))))
     }
 }
 
-/// The application of one thread, and what is in front of it.
-pub(super) struct Fronted<S> {
-    front: Arc<Parts>,
-    application: Rc<S>,
-}
+/// The application of one thread, and what is in front of it. Shared with the requests of that thread alone: what all threads
+/// count is slow to count.
+pub(super) struct Fronted<S>(Rc<(Front, S)>);
 
 type Outcome = Result<Response<BoxBody>, HttpResponse>;
 /// The application's answer.
@@ -71,22 +71,26 @@ where
     type Error = HttpResponse;
     type Future = Either<Ready<Outcome>, Either<Behind<S::Future>, LocalBoxFuture<'static, Outcome>>>;
 
-    forward_ready!(application);
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), HttpResponse>> {
+        self.0.1.poll_ready(cx)
+    }
 
     fn call(&self, request: Request) -> Self::Future {
-        let Parts { site, hot, shield, common } = &*self.front;
+        let (Front(parts), application) = &*self.0;
+        let Parts { site, hot, shield, common } = &**parts;
         if let Some(question) = Question::of(request.head()) {
             if site.auth.asks_redis_alone() {
-                let by_redis = by_redis(self.front.clone(), question, request, self.application.clone());
-                return Either::Right(Either::Right(by_redis.boxed_local()));
-            }
-            if let Some(response) = hot.answer(question, request.head(), site, common) {
+                if let Some(asked) = extract::ask_redis(request.head(), site) {
+                    let by_redis = by_redis(self.0.clone(), question, asked, request);
+                    return Either::Right(Either::Right(by_redis.boxed_local()));
+                }
+            } else if let Some(response) = hot.answer(question, request.head(), site, common) {
                 return Either::Left(ready(Ok(response.into())));
             }
         } else if let Some(response) = shield.refuse(request.head(), site, common) {
             return Either::Left(ready(Ok(response.into())));
         }
-        Either::Right(Either::Left(behind(&*self.application, request)))
+        Either::Right(Either::Left(behind(application, request)))
     }
 }
 
@@ -97,14 +101,16 @@ where
     application.call(request).map_ok(Response::from)
 }
 
-/// Has Redis answer `question`, which `request` asks, and `application` where it cannot.
-async fn by_redis<S>(front: Arc<Parts>, question: Question, request: Request, application: Rc<S>) -> Outcome
+/// Has Redis answer `question`, which `request` asks and of which it was `asked`, and the application where it cannot.
+async fn by_redis<S>(thread: Rc<(Front, S)>, question: Question, mut asked: AskedRedis, request: Request) -> Outcome
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse>,
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse> + 'static,
 {
-    let Parts { site, hot, common, .. } = &*front;
-    match hot.ask_redis(question, request.head(), site, common).await {
+    let (Front(parts), application) = &*thread;
+    let Parts { site, hot, common, .. } = &**parts;
+    match hot.answer_by_redis(question, &mut asked, request.head(), site, common).await {
         Some(response) => Ok(response.into()),
-        None => behind(&*application, request).await,
+        // On the heap: otherwise every request would have to have room for the application's future.
+        None => behind(application, request).boxed_local().await,
     }
 }

@@ -19,7 +19,7 @@ use prometheus::{Histogram, IntCounter};
 use super::api::session::WhoView;
 use super::headers::{Common, RequestId};
 use super::{Site, extract};
-use crate::auth::Authenticated;
+use crate::auth::{AskedRedis, Authenticated};
 
 /// Where the session is checked.
 const VALIDATE: &str = "/api/auth/validate";
@@ -146,15 +146,17 @@ impl Hot {
         Some(self.about(&who, question, site, common))
     }
 
-    /// The complete answer to `question`, which `request` asks, if Redis alone can tell it. May be dropped.
-    pub(super) async fn ask_redis(
+    /// The complete answer to `question`, which `request` asks and of which Redis was `asked`, if that can tell it. May be
+    /// dropped.
+    pub(super) async fn answer_by_redis(
         &self,
         question: Question,
+        asked: &mut AskedRedis,
         request: &RequestHead,
         site: &Site,
         common: &Common,
     ) -> Option<HttpResponse> {
-        let who = extract::recognised_by_redis(request, site).await?;
+        let who = extract::recognised_by_redis(asked, request, site).await?;
         Some(self.about(&who, question, site, common))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::debts::Owed;
 use super::{Check, Inner, PolicyName, Verdict, browsers_of};
-use crate::redis::{Gathering, Redis, RedisError, Script, answer, keys};
+use crate::redis::{Gathering, Redis, RedisError, Script, keys};
 use crate::settings::{Limits, Policy};
 
 static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window.lua"));
@@ -64,7 +64,7 @@ impl Call {
         };
         call.asked.push(u8::from(records));
         let (mut places, mut numbers) = (Vec::with_capacity(2 * checks), [None; PolicyName::COUNT]);
-        let mut known: HashMap<&Check, u16> = HashMap::new();
+        let mut known: HashMap<&Check, u16> = HashMap::with_capacity(if requests.len() > 1 { checks } else { 0 });
         for Request { checks, owed } in requests {
             for (position, check) in checks.iter().enumerate() {
                 let owed = owed.get(position).filter(|owed| owed.count > 0);
@@ -130,9 +130,11 @@ impl Call {
 /// caller leaves.
 pub(super) async fn decide(inner: &Arc<Inner>, redis: &Redis, checks: &[&Check]) -> Option<Vec<Verdict>> {
     let request = Request { owed: inner.local.owed(checks), checks: checks.iter().copied().cloned().collect() };
-    let (deciding, redis) = (inner.clone(), redis.clone());
-    let send = move |requests| async move { Ok(decide_all(deciding, &redis, requests).await) };
-    answer(REQUESTS.with(|gathering| gathering.add(inner, request, MOST, send))).await.ok().flatten()
+    let sender = || {
+        let (deciding, redis) = (inner.clone(), redis.clone());
+        move |requests| async move { Ok(decide_all(deciding, &redis, requests).await) }
+    };
+    REQUESTS.with(|gathering| gathering.add(inner, request, MOST, sender)).await.ok().flatten()
 }
 
 async fn decide_all(inner: Arc<Inner>, redis: &Redis, requests: Vec<Request>) -> Vec<Option<Vec<Verdict>>> {

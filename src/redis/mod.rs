@@ -56,7 +56,7 @@ pub use key::{Key, TAG};
 use link::Link;
 pub use script::Script;
 pub use subscription::Subscription;
-pub use together::{Gathering, Question, Strings, answer};
+pub use together::{Answer, Gathering, Question, Strings};
 
 use crate::settings;
 

@@ -6,16 +6,21 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
 
 use ::redis::{Value, from_redis_value};
 use tokio::sync::oneshot;
 
 use super::link::Link;
-use super::{Cmd, FromRedisValue, Redis, RedisError, cmd, pipe};
+use super::{Cmd, FromRedisValue, Pipeline, Redis, RedisError};
 
 /// The most questions that go out together.
 const MOST: usize = 256;
+
+/// Reads the strings of all questions.
+const READ_ALL: &str = "MGET";
 
 thread_local! {
     /// Questions, and for which link, which this does not keep up.
@@ -80,17 +85,11 @@ impl<T, Q, A> Gathering<T, Q, A> {
 }
 
 impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
-    /// Adds a question of `owner` to what is gathered, at most `most` in all, and gives what to hand to [`answer`]. The first
-    /// question has them all sent by `send`, with one answer for each, in a task of the current runtime: who leaves takes
-    /// nothing from the others.
-    pub fn add<F>(
-        &self,
-        owner: &Arc<T>,
-        question: Q,
-        most: usize,
-        send: impl FnOnce(Vec<Q>) -> F + Send + 'static,
-    ) -> oneshot::Receiver<Outcome<A>>
+    /// Adds a question of `owner` to what is gathered, at most `most` in all. The first has them all sent by what `sender` makes,
+    /// with one answer for each, in a task of the current runtime: who leaves takes nothing from the others.
+    pub fn add<S, F>(&self, owner: &Arc<T>, question: Q, most: usize, sender: impl FnOnce() -> S) -> Answer<A>
     where
+        S: FnOnce(Vec<Q>) -> F + Send + 'static,
         F: Future<Output = Result<Vec<A>, RedisError>> + Send + 'static,
     {
         let (to, answer) = oneshot::channel();
@@ -105,16 +104,24 @@ impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
         if let Some(first) = late {
             let batch = Arc::new(Batch(Mutex::new(Some(vec![first]))));
             *open = Some((Arc::downgrade(owner), Arc::downgrade(&batch)));
-            tokio::spawn(carry(batch, send));
+            tokio::spawn(carry(batch, sender()));
         }
-        answer
+        Answer(answer)
     }
 }
 
-/// Waits for the answer to a question that was [added](Gathering::add).
-pub async fn answer<A>(waited_for: oneshot::Receiver<Outcome<A>>) -> Outcome<A> {
-    // Nobody answers when the runtime ends first.
-    waited_for.await.unwrap_or_else(|_| Err(Arc::new(RedisError::Unavailable)))
+/// The answer to a question that was [added](Gathering::add), once it is there.
+#[derive(Debug)]
+pub struct Answer<A>(oneshot::Receiver<Outcome<A>>);
+
+impl<A> Future for Answer<A> {
+    type Output = Outcome<A>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<A>> {
+        // Nobody answers when the runtime ends first.
+        let unanswered = |_| Err(Arc::new(RedisError::Unavailable));
+        Poll::Ready(ready!(Pin::new(&mut self.0).poll(cx)).unwrap_or_else(unanswered))
+    }
 }
 
 /// Sends what has been gathered until now, and hands out the answers.
@@ -141,17 +148,23 @@ where
 }
 
 impl Redis {
-    /// Asks `question`, in one round trip that it shares with what else is asked in this way on this thread at this moment. Fails
-    /// as [`Self::run`] does, and where the answer to any of the commands that were sent together is an error or no string.
-    pub async fn ask_together(&self, question: Arc<Question>) -> Result<Strings, Arc<RedisError>> {
-        let redis = self.clone();
-        let send = move |questions| async move { ask_all(&redis, questions).await };
-        answer(QUESTIONS.with(|gathering| gathering.add(&self.0, question, MOST, send))).await
+    /// Asks `question`, in one round trip that it shares with what else is asked in this way on this thread at this moment. The
+    /// answer fails as that of [`Self::run`] does, and where that to any of the commands that were sent together is an error or
+    /// no string.
+    pub fn ask_together(&self, question: Arc<Question>) -> Answer<Strings> {
+        let sender = || {
+            let redis = self.clone();
+            move |questions| async move { ask_all(&redis, questions).await }
+        };
+        QUESTIONS.with(|gathering| gathering.add(&self.0, question, MOST, sender))
     }
 }
 
 async fn ask_all(redis: &Redis, questions: Vec<Arc<Question>>) -> Result<Vec<Strings>, RedisError> {
-    let (mut commands, mut strings) = (pipe(), cmd("MGET"));
+    let names = questions.iter().map(|question| redis.tag().len() + question.name.len()).sum::<usize>();
+    let mut commands = Pipeline::with_capacity(questions.len() + 1);
+    let mut strings = Cmd::with_capacity(questions.len() + 1, names + READ_ALL.len());
+    strings.arg(READ_ALL);
     for question in &questions {
         commands.add_command(question.command.clone());
         strings.arg(redis.key(&question.name));

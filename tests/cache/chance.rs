@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use gatepost::cache::{Cache, Freshness, Recognised, SessionName};
 use gatepost::settings;
 
+use crate::by_redis::by_redis;
 use crate::model::Dice;
 use crate::world::{Backend, PROMISED, Person, World};
 
@@ -169,7 +170,7 @@ async fn look(cache: &Cache, person: &Person, way: u32) -> (bool, Option<i64>) {
 async fn recognise(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
     let digest = person.digest();
     let known = if cache.asks_redis_alone() {
-        cache.recognised_by_redis(&digest).await
+        by_redis(cache, person).await
     } else {
         cache.recognised(&digest, Instant::now())
     };

@@ -6,6 +6,7 @@ use gatepost::redis::TAG;
 use gatepost::settings;
 use gatepost::store::StoreError;
 
+use crate::by_redis::by_redis;
 use crate::support::{Cluster, eventually};
 use crate::world::{Backend, SOON, World, accepts, connection_to, refuses};
 
@@ -66,7 +67,7 @@ async fn without_memory_a_cluster_is_asked_in_one_question() {
     cache.remember(person.digest(), who);
     for _ in 0..3 {
         cache.poll_changes().await.unwrap();
-        let told = cache.recognised_by_redis(&person.digest()).await.expect("Redis tells");
+        let told = by_redis(&cache, &person).await.expect("Redis tells");
         assert_eq!((&told.user, &told.session), (&person.user, &person.session));
     }
 }
