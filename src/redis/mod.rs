@@ -28,6 +28,7 @@ mod commands;
 mod connector;
 mod diagnosis;
 mod error;
+mod gathering;
 mod generation;
 mod health;
 mod key;
@@ -50,13 +51,14 @@ use tokio::sync::watch;
 
 pub use diagnosis::{Diagnosis, Timing, diagnose};
 pub use error::RedisError;
+pub use gathering::{Answer, Gathering, Portions};
 pub use generation::Checkout;
 pub use health::{Examination, PoolState, ServerInfo};
 pub use key::{Key, TAG};
 use link::Link;
 pub use script::Script;
 pub use subscription::Subscription;
-pub use together::{Answer, Gathering, Question, Strings};
+pub use together::{Question, Strings};
 
 use crate::settings;
 

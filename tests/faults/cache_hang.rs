@@ -6,7 +6,8 @@ use crate::person::Person;
 use crate::server::ServerProcess;
 use crate::setup::Setup;
 
-const CLIENTS: usize = 8;
+/// More than are asked about at once of an instance that asks Redis alone ([`gatepost::redis::Portions`]): some wait for others.
+const CLIENTS: usize = 24;
 /// Each of: before, while Redis hangs, after.
 const PHASE: Duration = Duration::from_secs(3);
 /// The most that a request takes longer than before.
@@ -43,7 +44,17 @@ fn percentile(ordered: &[Duration], percent: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_hangs_under_load_and_nobody_waits() {
-    let setup = Setup::on_servers().await.with(&[("GATEPOST_RATE_LIMITS", "off")]);
+    redis_hangs("on").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_hangs_where_it_alone_is_asked_and_nobody_waits() {
+    redis_hangs("off").await;
+}
+
+/// With entries in memory, or without.
+async fn redis_hangs(memory: &'static str) {
+    let setup = Setup::on_servers().await.with(&[("GATEPOST_RATE_LIMITS", "off"), ("GATEPOST_CACHE_MEMORY", memory)]);
     let server = setup.start().await;
     let mut people = Vec::new();
     for number in 0..CLIENTS {
