@@ -145,8 +145,9 @@ impl Cache {
         Some(AskedRedis { credential, reading, answer, until, ends })
     }
 
-    /// Who it is, as Redis says, and when it said so; `None` where something is unusual. Waits for Redis alone, no longer than
-    /// its response timeout (twice that where something has changed), and may be dropped, but not asked again. The session is
+    /// Who it is, as Redis says, and when it said so; `None` where something is unusual. Waits for Redis alone, and may be dropped,
+    /// but not asked again. That takes no longer than its response timeout, and as long again each where others' answers have to
+    /// be waited for first and where something has changed. The session is
     /// not revoked; whether it has passed one of its lifetimes and what the account may do is the caller's to judge.
     pub async fn recognised_by_redis(&self, asked: &mut AskedRedis) -> Option<(Arc<Recognised>, Monotonic)> {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
@@ -161,6 +162,10 @@ impl Cache {
             }
         };
         let mut now = Monotonic::now();
+        if !asked.reading.is_of(&said, guards, now) {
+            // Others may have read it in full while this one waited.
+            asked.reading = readings.get(&asked.credential)?;
+        }
         if !asked.reading.is_of(&said, guards, now) {
             // On the heap: otherwise every request would have to have room for all this.
             asked.reading = Arc::new(Box::pin(asked.reading.renewed(self)).await?);

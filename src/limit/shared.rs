@@ -18,7 +18,7 @@ static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window
 const MOST: usize = 64;
 
 /// Nobody waits for another's answer: what a thread does about a decision is too little to be done beside the next call.
-const PORTIONS: Portions = Portions { most: MOST, enough: usize::MAX };
+const PORTIONS: Portions = Portions { most: MOST, enough: usize::MAX, near: Duration::MAX };
 
 /// The bytes in which it answers.
 const TOLD: usize = 20;

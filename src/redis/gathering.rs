@@ -3,14 +3,16 @@
 //! A command on its own costs its caller a message to the task of the connection, a way back for the answer and a timer, and the
 //! server a reading and a writing. Where many requests of one thread ask at the same moment, they can share all that.
 //!
-//! **The life of a question.** It waits in the thread's queue. While few are [on their way](Portions::enough), which is so unless
-//! the thread is busy, what has come up in one turn of its runtime goes out at the end of that turn: nobody waits for company.
-//! Otherwise it waits for an answer to come, and goes out with half of all that are there. So the server works on one half while
-//! the thread works on the other; were all of them sent as they come, they would soon all be answered at once, and thread and
-//! server would wait for each other by turns.
+//! **The life of a question.** It waits in the thread's queue. What has come up in one turn of the thread's runtime goes out at
+//! the end of that turn, unless the thread is busy: once there are [enough](Portions::enough), no more than half of all that are
+//! there goes out, and the others wait for an answer to come. So the server works on one half while the thread works on the
+//! other; were all of them sent as they come, they would soon all be answered at once, and thread and server would wait for each
+//! other by turns.
 //!
-//! **What ends it.** A task carries the questions. Who leaves takes nothing from the others: what was asked is sent. Where the
-//! server cannot be reached, what waits is sent at once as well, so that it is waited for once more and not in turns. If the
+//! That is worth its while only where the server is [near](Portions::near). Where it has taken longer to answer, or has not
+//! answered for longer, nobody waits for another's answer, and what waits goes out with what comes up next.
+//!
+//! **What ends it.** A task carries the questions. Who leaves takes nothing from the others: what was asked is sent. If the
 //! runtime ends first, nobody answers, and the queue is as new.
 
 use std::cell::RefCell;
@@ -20,19 +22,22 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use futures_util::future::{MaybeDone, maybe_done};
 use tokio::sync::oneshot;
 
 use super::RedisError;
 
-/// How many questions go out.
+/// How many questions go out. None of these is zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Portions {
-    /// The most that are sent together.
+    /// The most that come up in one turn and are sent together. What has waited for a slow server goes out as one.
     pub most: usize,
     /// With so many on their way, further ones wait for an answer.
     pub enough: usize,
+    /// A server that takes longer for an answer is waited for by nobody but those it is to answer.
+    pub near: Duration,
 }
 
 /// How it ended for one question.
@@ -103,25 +108,38 @@ struct State<Q, A> {
     waiting: VecDeque<(Q, Asker<A>)>,
     /// Questions that were sent and are not answered.
     on_the_way: usize,
-    /// Carriers that will take what waits at the end of this turn.
+    /// Carriers that take what waits at the end of this turn, the most that are sent together each.
     starting: usize,
+    /// When the last ones were sent, and how long those took that were answered last.
+    sent: Option<Instant>,
+    took: Duration,
     /// Where there is none, nothing waits.
     carriers: usize,
 }
 
 impl<Q, A> Default for Queue<Q, A> {
     fn default() -> Self {
-        Self(Mutex::new(State { waiting: VecDeque::new(), on_the_way: 0, starting: 0, carriers: 0 }))
+        Self(Mutex::new(State {
+            waiting: VecDeque::new(),
+            on_the_way: 0,
+            starting: 0,
+            sent: None,
+            took: Duration::ZERO,
+            carriers: 0,
+        }))
     }
 }
 
 impl<Q, A> Queue<Q, A> {
     /// Whether it needs one more carrier, which is counted then.
-    fn add(&self, asked: (Q, Asker<A>), Portions { most, enough }: Portions) -> bool {
+    fn add(&self, asked: (Q, Asker<A>), portions: Portions) -> bool {
         let mut state = self.state();
         state.waiting.push_back(asked);
-        let taken = state.starting.saturating_mul(most);
-        if state.waiting.len() <= taken || state.on_the_way.saturating_add(taken) >= enough {
+        let taken = state.taken(portions);
+        if state.waiting.len() <= taken {
+            return false;
+        }
+        if state.on_the_way.saturating_add(taken) >= portions.enough && !state.is_slow(portions, Instant::now()) {
             return false;
         }
         state.starting += 1;
@@ -135,23 +153,41 @@ impl<Q, A> Queue<Q, A> {
 }
 
 impl<Q, A> State<Q, A> {
-    /// A carrier has nothing on its way any more; gives how many it had.
-    fn settle(&mut self, carries: &mut Option<usize>) -> usize {
-        if let Some(count) = carries.replace(0) {
-            self.on_the_way -= count;
-            return count;
-        }
-        self.starting -= 1;
-        0
+    /// How many of those that wait are taken at the end of this turn.
+    fn taken(&self, portions: Portions) -> usize {
+        self.starting.saturating_mul(portions.most)
     }
+
+    /// Whether the server is so slow that nobody is to wait for another's answer.
+    fn is_slow(&self, portions: Portions, now: Instant) -> bool {
+        let silent = |sent| self.on_the_way > 0 && now.saturating_duration_since(sent) > portions.near;
+        self.took > portions.near || self.sent.is_some_and(silent)
+    }
+
+    /// A carrier has nothing on its way any more; gives how many it had.
+    fn settle(&mut self, carries: &mut Option<Carried>) -> usize {
+        let Some(Carried { count, .. }) = carries.replace(Carried::default()) else {
+            self.starting -= 1;
+            return 0;
+        };
+        self.on_the_way -= count;
+        count
+    }
+}
+
+/// What a carrier has on its way: nothing by default.
+#[derive(Clone, Copy, Default)]
+struct Carried {
+    count: usize,
+    since: Option<Instant>,
 }
 
 /// Carries questions to the server and answers back, some at a time.
 struct Carrier<Q, A> {
     queue: Arc<Queue<Q, A>>,
     portions: Portions,
-    /// How many it has on their way; `None` before it has taken any.
-    carries: Option<usize>,
+    /// `None` before it has taken any.
+    carries: Option<Carried>,
 }
 
 impl<Q, A> Carrier<Q, A> {
@@ -159,11 +195,10 @@ impl<Q, A> Carrier<Q, A> {
     where
         F: Future<Output = Result<Vec<A>, RedisError>>,
     {
-        let mut next = self.take(false).map(|asked| Sent::new(asked, &send));
+        let mut next = self.take().map(|asked| Sent::new(asked, &send));
         while let Some(mut sent) = next {
             let outcome = sent.outcome().await;
-            let is_outage = outcome.as_ref().is_err_and(RedisError::is_outage);
-            next = self.take(is_outage).map(|asked| Sent::new(asked, &send));
+            next = self.take().map(|asked| Sent::new(asked, &send));
             if let Some(next) = &mut next {
                 // Off to the server before those who have their answers go on.
                 next.begin().await;
@@ -172,18 +207,24 @@ impl<Q, A> Carrier<Q, A> {
         }
     }
 
-    /// What is to be sent now that what was sent before is answered, or all that waits; `None` if that is nothing.
-    fn take(&mut self, all: bool) -> Option<Vec<(Q, Asker<A>)>> {
-        let mut state = self.queue.state();
+    /// What is to be sent now that what was sent before is answered; `None` if that is nothing.
+    fn take(&mut self) -> Option<Vec<(Q, Asker<A>)>> {
+        let (mut state, now, portions) = (self.queue.state(), Instant::now(), self.portions);
+        if let Some(since) = self.carries.and_then(|carried| carried.since) {
+            state.took = now.saturating_duration_since(since);
+        }
         let answered = state.settle(&mut self.carries);
-        if state.waiting.is_empty() || state.on_the_way >= self.portions.enough {
+        let is_slow = state.is_slow(portions, now);
+        let free = state.waiting.len().saturating_sub(state.taken(portions));
+        if free == 0 || (state.on_the_way >= portions.enough && !is_slow) {
             return None;
         }
         let there = state.waiting.len() + state.on_the_way + answered;
-        let some = there.div_ceil(2).max(self.portions.enough).min(self.portions.most);
-        let count = if all { state.waiting.len() } else { some.min(state.waiting.len()) };
+        let half = there.div_ceil(2).max(portions.enough).min(portions.most);
+        let count = if is_slow { free } else { half.min(free) };
         state.on_the_way += count;
-        self.carries = Some(count);
+        state.sent = Some(now);
+        self.carries = Some(Carried { count, since: Some(now) });
         Some(state.waiting.drain(..count).collect())
     }
 }
@@ -193,7 +234,7 @@ impl<Q, A> Drop for Carrier<Q, A> {
         let mut state = self.queue.state();
         state.settle(&mut self.carries);
         state.carriers -= 1;
-        // Something waits only where the runtime has ended before its time.
+        // Something waits only where the runtime has ended before its time, or what sends has panicked.
         let left = if state.carriers == 0 { mem::take(&mut state.waiting) } else { VecDeque::new() };
         drop(state);
         drop(left);

@@ -1,6 +1,7 @@
 //! Reads that the requests of a thread share a round trip for ([`Gathering`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::redis::{Value, from_redis_value};
 
@@ -8,8 +9,8 @@ use super::gathering::{Answer, Gathering, Portions};
 use super::link::Link;
 use super::{Cmd, FromRedisValue, Pipeline, Redis, RedisError};
 
-/// As many as are enough keep a thread busy for about as long as the server needs for them.
-const PORTIONS: Portions = Portions { most: 256, enough: 8 };
+/// As many as are enough keep a thread busy for about as long as a server needs for them that is near.
+const PORTIONS: Portions = Portions { most: 256, enough: 8, near: Duration::from_millis(5) };
 
 /// Reads the strings of all questions.
 const READ_ALL: &str = "MGET";

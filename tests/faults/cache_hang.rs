@@ -54,7 +54,11 @@ async fn redis_hangs_where_it_alone_is_asked_and_nobody_waits() {
 
 /// With entries in memory, or without.
 async fn redis_hangs(memory: &'static str) {
-    let setup = Setup::on_servers().await.with(&[("GATEPOST_RATE_LIMITS", "off"), ("GATEPOST_CACHE_MEMORY", memory)]);
+    let setup = Setup::on_servers().await.with(&[
+        ("GATEPOST_RATE_LIMITS", "off"),
+        ("GATEPOST_CACHE_MEMORY", memory),
+        ("GATEPOST_WORKERS", "1"),
+    ]);
     let server = setup.start().await;
     let mut people = Vec::new();
     for number in 0..CLIENTS {

@@ -7,9 +7,9 @@ use tokio::task::yield_now;
 
 use super::*;
 
-const PORTIONS: Portions = Portions { most: 100, enough: 8 };
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(10);
+const PORTIONS: Portions = Portions { most: 100, enough: 8, near: SOON };
 
 /// What has been sent, and how to answer it.
 type Arrived = (Vec<u32>, oneshot::Sender<Result<(), RedisError>>);
@@ -120,17 +120,17 @@ async fn the_next_are_off_before_those_who_have_their_answers_go_on() {
 
 #[tokio::test]
 async fn no_more_than_the_most_are_sent_together_and_as_many_portions_as_that_takes() {
-    let mut server = Server::new(Portions { most: 10, enough: usize::MAX });
+    let mut server = Server::new(Portions { most: 10, enough: usize::MAX, near: SOON });
     let answers = server.ask_all(0..35);
     let arrived = server.arrived().await;
-    assert_eq!(numbers(&arrived).iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 10, 5]);
+    assert_eq!(numbers(&arrived).iter().map(Vec::len).collect::<Vec<_>>(), [5, 10, 10, 10]);
     arrived.into_iter().for_each(answer);
     assert_eq!(values(answers).await, (0..35).map(|number| number * 2).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn where_the_server_is_away_all_that_wait_are_sent_at_once() {
-    let mut server = Server::new(Portions { most: 10, enough: 8 });
+async fn what_waited_for_a_slow_server_is_sent_at_once_when_that_has_failed() {
+    let mut server = Server::new(Portions { most: 10, enough: 8, near: Duration::ZERO });
     let mut answers = server.ask_all(0..50);
     let (first, to) = server.one().await;
     assert_eq!(first.len(), 10);
@@ -144,8 +144,27 @@ async fn where_the_server_is_away_all_that_wait_are_sent_at_once() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_anothers_answer_where_the_server_is_slow() {
+    let mut server = Server::new(Portions { near: Duration::ZERO, ..PORTIONS });
+    let mut answers = server.ask_all(0..40);
+    let first = server.one().await;
+    assert_eq!(first.0.len(), 20, "it was not known to be slow");
+    answers.push(server.ask(40));
+    let second = server.one().await;
+    assert_eq!(second.0, (20..41).collect::<Vec<_>>(), "what had waited goes with what comes up next");
+    answer(first);
+    assert_eq!(values(answers.drain(..20).collect()).await.len(), 20);
+    answers.extend(server.ask_all(41..150));
+    let third = server.arrived().await;
+    assert_eq!(numbers(&third), [(41..50).collect::<Vec<_>>(), (50..150).collect()], "as many portions as that takes");
+    answer(second);
+    third.into_iter().for_each(answer);
+    assert_eq!(values(answers).await.len(), 130);
+}
+
+#[tokio::test]
 async fn an_error_that_is_about_the_questions_is_theirs_alone() {
-    let mut server = Server::new(Portions { most: 10, enough: 8 });
+    let mut server = Server::new(Portions { most: 10, ..PORTIONS });
     let mut answers = server.ask_all(0..20);
     let (_, to) = server.one().await;
     to.send(Err(RedisError::InvalidUrl(String::new()))).unwrap();
@@ -218,19 +237,22 @@ proptest! {
     fn each_gets_its_own_answer(
         most in 1..40_usize,
         enough in 1..40_usize,
+        near in prop::sample::select(vec![Duration::ZERO, SOON]),
         turns in prop::collection::vec((0..60_u32, any::<prop::sample::Index>(), any::<bool>()), 1..30),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let played = async {
-            let (mut server, mut answers, mut asked) = (Server::new(Portions { most, enough }), Vec::new(), 0);
+            let (mut server, mut answers, mut asked) = (Server::new(Portions { most, enough, near }), Vec::new(), 0);
             let mut open: Vec<Arrived> = Vec::new();
             for (count, which, is_answered) in turns {
                 answers.extend(server.ask_all(asked..asked + count));
                 asked += count;
                 open.extend(server.arrived().await);
-                assert!(open.iter().all(|(numbers, _)| numbers.len() <= most));
-                let on_the_way: usize = open.iter().map(|(numbers, _)| numbers.len()).sum();
-                assert!(on_the_way < enough + most, "{on_the_way}");
+                if near == SOON {
+                    assert!(open.iter().all(|(numbers, _)| numbers.len() <= most));
+                    let on_the_way: usize = open.iter().map(|(numbers, _)| numbers.len()).sum();
+                    assert!(on_the_way < enough + most, "{on_the_way}");
+                }
                 if is_answered && !open.is_empty() {
                     answer(open.remove(which.index(open.len())));
                 }
