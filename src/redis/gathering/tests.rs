@@ -109,13 +109,25 @@ async fn with_enough_on_their_way_the_rest_wait_for_an_answer_and_go_by_halves()
 
 #[tokio::test]
 async fn the_next_are_off_before_those_who_have_their_answers_go_on() {
-    let mut server = Server::new(PORTIONS);
-    let mut answers = server.ask_all(0..16);
+    let (mut server, happened) = (Server::new(PORTIONS), Arc::new(Mutex::new(Vec::new())));
+    for asked in server.ask_all(0..16) {
+        let happened = happened.clone();
+        tokio::spawn(async move { asked.await.map(|_| happened.lock().unwrap().push("answered")) });
+    }
     let first = server.one().await;
-    let answered = answers.remove(0);
+    // What the connection does when it is told of the next.
+    let connection = tokio::spawn({
+        let happened = happened.clone();
+        async move {
+            let next = server.arrived.recv().await;
+            happened.lock().unwrap().push("sent");
+            next
+        }
+    });
+    yield_now().await;
     answer(first);
-    answered.await.unwrap();
-    assert_eq!(server.arrived.try_recv().unwrap().0, (8..16).collect::<Vec<_>>());
+    assert_eq!(connection.await.unwrap().unwrap().0, (8..16).collect::<Vec<_>>());
+    assert_eq!(happened.lock().unwrap().first(), Some(&"sent"));
 }
 
 #[tokio::test]
