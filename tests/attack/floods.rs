@@ -126,7 +126,8 @@ on_servers! {
     }
 
     async fn an_account_is_guessed_at_a_bounded_number_of_times_however_many_codes_are_asked_for(
-        app: TestApp = Options::without_limits()
+        // Without pauses between guesses: one that ends while the test runs would let the next guess in.
+        app: TestApp = Options::without_limits().set("GATEPOST_AUTH_GUESSES_AT_ONCE", "20")
     ) {
         let apps = three(app).await;
         let (mut compared, mut last) = (0, None);
@@ -139,7 +140,7 @@ on_servers! {
             }
             last = Some(challenge);
         }
-        assert!((1..=20).contains(&compared), "{compared} guesses were compared");
+        assert_eq!(compared, 20);
         // A program that nobody has signed in with before has none left, even for the right one.
         let last = last.expect("a challenge");
         assert_eq!(apps[2].verify(&last.id, last.code()).await.status, 429);
