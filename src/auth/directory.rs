@@ -56,7 +56,15 @@ impl Auth {
             Some(Name::Username(username)) => cache.user_by_username(&username).await?,
             None => None,
         };
-        Ok(user.filter(|user| viewer.role == Role::Admin || user.status == UserStatus::Approved))
+        Ok(user.filter(|user| may_know_of(viewer, user)))
+    }
+
+    /// The accounts with these ids that `viewer` may know of, in the order of the ids; at most two seconds old. For every
+    /// five hundred it asks the database once at most. Fails as that does.
+    pub async fn find_users(&self, ids: &[UserId], viewer: &User) -> Result<Vec<User>, StoreError> {
+        let mut found = self.0.cache.users(ids).await?;
+        let known = |id| found.remove(id).filter(|user| may_know_of(viewer, user));
+        Ok(ids.iter().filter_map(known).collect())
     }
 
     /// A page of accounts, newest first, from the database. Fails as that does.
@@ -80,6 +88,10 @@ impl Auth {
         let stats = store::read!(&self.0.database, statistics::accounts(first_day, midnight_today, now))?;
         Ok(CountedStats { stats, days: days.iter().map(ToString::to_string).collect(), counted_at: now })
     }
+}
+
+fn may_know_of(viewer: &User, user: &User) -> bool {
+    viewer.role == Role::Admin || user.status == UserStatus::Approved
 }
 
 #[cfg(test)]

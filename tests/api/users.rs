@@ -99,6 +99,37 @@ on_both_setups! {
         ada.get("/api/users/list?cursor=nonsense&search=%00").await.expect_wrong_fields(&["search", "cursor"]);
     }
 
+    async fn many_are_looked_up_at_once_by_their_ids(app: TestApp = Options::default().unlimited()) {
+        let ada = app.sign_in(ADA).await;
+        ada.put("/api/profile", json!({ "phone": "+49301234567" })).await.expect(200);
+        let bob = app.sign_in(BOB).await;
+        app.invite("carol@example.com").await;
+        app.decide("carol@example.com", "ban").await.expect(200);
+        let (ada_id, bob_id, carol_id) =
+            (app.user_id(ADA).await, app.user_id(BOB).await, app.user_id("carol@example.com").await);
+        let unknown = uuid::Uuid::from_u128(0x0193_4f00_0000_7000_8000_0000_0000_0001);
+        let path = format!("?ids={bob_id},{carol_id},{unknown},{ada_id},%20{bob_id}&limit=1");
+        let listed = list(&bob, &path).await;
+        assert_eq!((addresses(&listed), &listed["next_cursor"]), (vec![BOB, ADA], &Value::Null));
+        assert_eq!(listed["users"][1]["phone"], Value::Null, "a number is not for everybody");
+        let listed = list(app.admin().await, &path).await;
+        assert_eq!(addresses(&listed), [BOB, "carol@example.com", ADA]);
+        assert_eq!(listed["users"][2]["phone"], "+49301234567");
+        // No more than may be asked for, and nothing else with it.
+        let ids = |count: u128| (0..count).map(|n| uuid::Uuid::from_u128(n).to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(addresses(&list(&bob, &format!("?ids={},{ada_id}", ids(199))).await), [ADA]);
+        assert_eq!(addresses(&list(&bob, "?ids=").await), [ROOT, BOB, ADA], "nothing is asked for by ids");
+        for wrong in [ids(201), format!("{ada_id},"), "nonsense".to_owned(), format!("{ada_id}&search=ada")] {
+            bob.get(&format!("/api/users/list?ids={wrong}")).await.expect_wrong_fields(&["ids"]);
+        }
+        // It is no older than what else is told.
+        let path = format!("/api/users/list?ids={ada_id},{bob_id}");
+        let tag = ada.get(&path).await.expect(200).header("etag").expect("a tag").to_owned();
+        again(&ada, &path, &tag).await.expect(304);
+        app.decide(BOB, "ban").await.expect(200);
+        assert_eq!(addresses(&again(&ada, &path, &tag).await.expect(200).json()), [ADA]);
+    }
+
     async fn what_a_client_has_is_not_sent_again(app: TestApp) {
         let ada = app.sign_in(ADA).await;
         let id = app.user_id(ADA).await;

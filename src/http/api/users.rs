@@ -1,26 +1,35 @@
 //! The directory: what signed-in people see of each other.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::admin_users;
+use super::fields::Fields;
 use crate::auth::UserQuery;
 use crate::cache::{Resource, ResponseKey};
-use crate::domain::{Role, UserStatus};
+use crate::domain::{Role, UserId, UserStatus};
 use crate::http::error::ApiError;
 use crate::http::extract::SignedIn;
 use crate::http::views::UserView;
 use crate::http::{Site, cached};
+use crate::store::User;
 
 /// How long a page of the directory is kept.
 const PAGE_TTL: Duration = Duration::from_mins(3);
+
+/// The most accounts that are asked for by their ids.
+const MOST_IDS: usize = 200;
 
 /// Which accounts to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DirectoryQuery {
+    /// Those with these ids and no others, in this order: at most 200, with commas between them. Not together with `search` or
+    /// `cursor`.
+    pub ids: Option<String>,
     /// Part of an address, a name or a username.
     pub search: Option<String>,
     /// At most so many: 50, if it is not 1 to 200.
@@ -34,21 +43,48 @@ pub struct DirectoryQuery {
 /// A page of the directory.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct DirectoryView {
-    /// The accounts, newest first.
+    /// The accounts: newest first, or in the order in which they were asked for by their ids.
     users: Vec<UserView>,
-    /// Names the next page; null on the last.
+    /// Names the next page; null on the last, and where accounts were asked for by their ids.
     #[schema(required = true, value_type = Option<uuid::Uuid>)]
     next_cursor: Option<String>,
 }
 
+/// What is asked for.
+enum Listed {
+    Page(UserQuery),
+    These(Vec<UserId>),
+}
+
 impl DirectoryQuery {
-    /// What `role` gets to see of what is asked for, or what is wrong with it.
-    fn parse(self, role: Role) -> Result<UserQuery, ApiError> {
-        let Self { search, limit, cursor } = self;
+    /// What `role` gets to see of what is asked for, or what is wrong with it. An empty parameter counts as absent.
+    fn parse(self, role: Role) -> Result<Listed, ApiError> {
+        let Self { ids, search, limit, cursor } = self;
+        if let Some(ids) = ids.filter(|ids| !ids.is_empty()) {
+            let is_given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+            return these(&ids, is_given(&search) || is_given(&cursor)).map(Listed::These);
+        }
         let query = admin_users::ListQuery { status: None, search, limit, cursor }.parse()?;
         let search = query.search.map(|search| search.to_lowercase());
-        Ok(UserQuery { status: (role != Role::Admin).then_some(UserStatus::Approved), search, ..query })
+        Ok(Listed::Page(UserQuery { status: (role != Role::Admin).then_some(UserStatus::Approved), search, ..query }))
     }
+}
+
+/// The ids in `text`, each once. `mixed`: something else is asked for as well.
+fn these(text: &str, mixed: bool) -> Result<Vec<UserId>, ApiError> {
+    let mut fields = Fields::default();
+    if mixed {
+        fields.wrong("ids", "not_alone", "Ask by ids, or with search and cursor, not both.");
+    }
+    let parsed: Result<Vec<UserId>, _> = text.split(',').map(|id| id.trim().parse()).collect();
+    if text.split(',').count() > MOST_IDS {
+        fields.wrong("ids", "too_many", format!("At most {MOST_IDS} ids are taken at once."));
+    } else if parsed.is_err() {
+        fields.wrong("ids", "invalid_id", "One of these is not a valid id.");
+    }
+    fields.finish()?;
+    let mut seen = HashSet::new();
+    Ok(parsed.unwrap_or_default().into_iter().filter(|id| seen.insert(*id)).collect())
 }
 
 /// The key of a page: the same for all who see the same.
@@ -66,8 +102,9 @@ fn page_key(query: &UserQuery, role: Role) -> ResponseKey {
     tag = "Directory",
     operation_id = "list_directory",
     summary = "List the people here",
-    description = "Newest first, a page at a time. People see the accounts that are approved, and nobody's telephone \
-        number: `phone` is null, one's own too. Admins see all accounts with all they have. Kept for up to 180 seconds, and \
+    description = "Newest first, a page at a time, or those whose `ids` are given: who of them is not to be seen, or not there, \
+        is left out. People see the accounts that are approved, and nobody's telephone \
+        number: `phone` is null, one's own too. Admins see all accounts with all they have. A page is kept for up to 180 seconds, and \
         never more than two seconds behind a change of an account; of a mere sign-in only `updated_at` would tell, \
         which may lag. Send `If-None-Match` with the `ETag` you have, and what has not changed is not sent again.",
     params(DirectoryQuery),
@@ -89,14 +126,21 @@ pub async fn list(
     query: web::Query<DirectoryQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let role = who.user.role;
-    let query = query.into_inner().parse(role)?;
-    let load = async || {
-        let page = site.auth.user_page(&query).await?;
-        let seen = |user| if role == Role::Admin { UserView::from(user) } else { UserView::without_phone(user) };
-        let next_cursor = page.next.map(|next| next.to_string());
-        Ok(DirectoryView { users: page.users.iter().map(seen).collect(), next_cursor })
-    };
-    cached::cached(&site, &request, &page_key(&query, role), PAGE_TTL, load).await
+    let seen = |user: &User| if role == Role::Admin { UserView::from(user) } else { UserView::without_phone(user) };
+    match query.into_inner().parse(role)? {
+        Listed::Page(query) => {
+            let load = async || {
+                let page = site.auth.user_page(&query).await?;
+                let next_cursor = page.next.map(|next| next.to_string());
+                Ok(DirectoryView { users: page.users.iter().map(seen).collect(), next_cursor })
+            };
+            cached::cached(&site, &request, &page_key(&query, role), PAGE_TTL, load).await
+        }
+        Listed::These(ids) => {
+            let users = site.auth.find_users(&ids, &who.user).await?;
+            cached::json(&request, &DirectoryView { users: users.iter().map(seen).collect(), next_cursor: None })
+        }
+    }
 }
 
 /// `GET /api/users/{name}`
