@@ -43,6 +43,10 @@ pub(super) async fn run(cli: &Cli, command: &CacheCommand) -> Result<(), Failure
 async fn stats(cli: &Cli) -> Result<(), Failure> {
     let answer = health::fetch(cli, "/health/cache").await?;
     let unreadable = || Failure::Failed(format!("{} does not answer as Gatepost does", answer.from));
+    if answer.status == "403" {
+        let advice = "add the address from which this machine asks to server.operator_networks";
+        return Err(Failure::Failed(format!("{} does not take this machine for an operator's: {advice}", answer.from)));
+    }
     if answer.status != "200" {
         return Err(unreadable());
     }

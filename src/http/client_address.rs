@@ -13,7 +13,10 @@ use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, X_F
 
 use super::Site;
 use super::seldom::Seldom;
-use crate::settings::{ForwardedHeader, Proxies};
+use crate::settings::{ForwardedHeader, Proxies, Server};
+
+/// What proxies write into the requests that they pass on.
+const PASSED_ON: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
 
 /// Nobody has more proxies in a row; whatever claims to have is not looked at any further.
 const MOST_HOPS: usize = 64;
@@ -26,6 +29,14 @@ pub(super) fn of(request: &RequestHead, proxies: &Proxies) -> IpAddr {
 /// The address of the connection: the peer's, or the one that a trusted peer has announced by the PROXY protocol.
 fn peer(request: &RequestHead) -> IpAddr {
     request.peer_addr.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical())
+}
+
+/// Whether the request comes from an operator. Not what a proxy has passed on without telling, so that it is believed, for whom: its
+/// own address says nothing then.
+pub(super) fn is_operators(request: &RequestHead, server: &Server) -> bool {
+    let (peer, client) = (peer(request), of(request, &server.proxies));
+    let was_passed_on = || PASSED_ON.iter().any(|name| request.headers().contains_key(*name));
+    server.operators.have(client) && (client != peer || !was_passed_on())
 }
 
 pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {

@@ -206,6 +206,23 @@ impl FromRequest for Viewer {
     }
 }
 
+/// Somebody who runs this server, by where the request comes from. Extracting it answers 403 to everybody else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operator;
+
+impl FromRequest for Operator {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(site(request).and_then(|site| {
+            let detail = "This is told to operators alone: see server.operator_networks in the settings.";
+            let is_theirs = client_address::is_operators(request.head(), &site.server);
+            if is_theirs { Ok(Self) } else { Err(ApiError::new(Code::Forbidden, detail)) }
+        }))
+    }
+}
+
 /// Who was signed in by the cookie that a sign-in from this site is about to replace.
 #[derive(Clone, Debug)]
 pub struct Former(pub Option<Arc<Authenticated>>);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Site;
 use super::error::{ApiError, Code};
+use super::extract::Operator;
 use super::openapi::values;
 use crate::cache::CacheStats;
 use crate::store::StoreError;
@@ -119,10 +120,13 @@ pub(super) async fn ready(site: web::Data<Site>) -> Result<HttpResponse, ApiErro
     tag = "Operators",
     operation_id = "cache_health",
     summary = "How the cache does",
-    description = "Counts since the start of this instance.",
-    responses((status = 200, body = CacheView, description = "Status, latency and counts.")),
+    description = "Counts since the start of this instance. For the networks in `server.operator_networks`.",
+    responses(
+        (status = 200, body = CacheView, description = "Status, latency and counts."),
+        (status = 403, description = "forbidden"),
+    ),
 )]
-pub(super) async fn cache(site: web::Data<Site>) -> HttpResponse {
+pub(super) async fn cache(_: Operator, site: web::Data<Site>) -> HttpResponse {
     let mut latency = None;
     // Where the cache keeps nothing in Redis, that is no concern of its.
     let redis = site.redis.as_ref().filter(|_| site.cache.settings().redis);
@@ -145,15 +149,16 @@ pub(super) async fn cache(site: web::Data<Site>) -> HttpResponse {
     tag = "Operators",
     operation_id = "metrics",
     summary = "Figures for Prometheus",
-    description = "The names start with `gatepost_`.",
+    description = "The names start with `gatepost_`. For the networks in `server.operator_networks`.",
     responses(
         (status = 200, body = String, content_type = "text/plain; version=0.0.4; charset=utf-8",
             description = "Prometheus text.",
             example = "gatepost_http_requests_in_flight 1\n"),
+        (status = 403, description = "forbidden"),
         (status = 500, description = "internal"),
     ),
 )]
-pub(super) async fn metrics(site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn metrics(_: Operator, site: web::Data<Site>) -> Result<HttpResponse, ApiError> {
     let text = site.metrics.text().map_err(ApiError::internal)?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

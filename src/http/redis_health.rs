@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Site;
+use super::extract::Operator;
 use super::openapi::values;
 use crate::cache::{CacheStats, SESSION_TTL};
 use crate::redis::{Examination, PoolState};
@@ -119,13 +120,15 @@ pub(super) struct Performance {
     summary = "How Redis does",
     description = "Asks it for a ping, a write and its reading. `unhealthy` is answered with 503 and the same body, so \
         that a check of the status alone will do. No longer than Redis may take for an answer, even when it hangs. \
-        Sign-ins and sessions go on without Redis: whether this server can work is for `/health/ready` to say.",
+        Sign-ins and sessions go on without Redis: whether this server can work is for `/health/ready` to say. For the \
+        networks in `server.operator_networks`.",
     responses(
         (status = 200, body = RedisHealth, description = "It does well, or is slow, or there is none."),
+        (status = 403, description = "forbidden"),
         (status = 503, body = RedisHealth, description = "It is configured and does not answer."),
     ),
 )]
-pub(super) async fn redis(site: web::Data<Site>) -> HttpResponse {
+pub(super) async fn redis(_: Operator, site: web::Data<Site>) -> HttpResponse {
     let (examination, pool) = match &site.redis {
         Some(redis) => (Some(redis.examine().await), redis.pool_state()),
         None => (None, PoolState::default()),

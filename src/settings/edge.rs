@@ -1,6 +1,6 @@
 //! What is between clients and this server: proxies, connections, and what browsers are told of https.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -58,6 +58,34 @@ impl Proxies {
     /// Whether the word of `address`, which is in its canonical form, is taken.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Who may read what is meant for the operators: `/metrics` and what the health checks tell in detail. Counts of mails that were sent and that
+/// were not tell whoever compares them who has an account.
+#[derive(Clone, Debug)]
+pub struct Operators(Vec<IpNet>);
+
+impl Operators {
+    /// For a server at `bind`: a connection from this machine to one address of it comes from the same.
+    pub(super) fn read(reader: &mut Reader, bind: Option<&SocketAddr>) -> Read<Self> {
+        let example = "127.0.0.1,::1,10.1.2.0/24";
+        let networks = reader.optional("server.operator_networks", example, |text| values::list_of(text, network))?;
+        let mut networks = networks.unwrap_or_default();
+        if networks.iter().any(|network| network.prefix_len() == 0) {
+            reader.note(format!(
+                "{} has every address: from the counts in /metrics anybody can learn who has an account",
+                name("server.operator_networks")
+            ));
+        }
+        let own = bind.map(SocketAddr::ip).filter(|own| !own.is_unspecified());
+        networks.extend(own.map(|own| IpNet::from(own.to_canonical())));
+        Ok(Self(networks))
+    }
+
+    /// Whether `address`, which is in its canonical form, is one of theirs.
+    pub fn have(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -165,6 +193,21 @@ mod tests {
         );
         let everyone = load(&[("GATEPOST_TRUSTED_PROXIES", "0.0.0.0/0")]);
         assert!(everyone.notes.iter().any(|note| note.contains("GATEPOST_TRUSTED_PROXIES")));
+    }
+
+    #[test]
+    fn operators_are_on_this_machine_unless_the_settings_say_otherwise() {
+        let have =
+            |variables: &[(&str, &str)], address: &str| load(variables).server.operators.have(address.parse().unwrap());
+        for address in ["127.0.0.1", "127.9.9.9", "::1"] {
+            assert!(have(&[], address), "{address}");
+        }
+        assert!(!have(&[], "10.0.0.1") && !have(&[], "2001:db8::1"));
+        let given = [("GATEPOST_SERVER_OPERATOR_NETWORKS", "10.1.2.0/24")];
+        assert!(have(&given, "10.1.2.3") && !have(&given, "10.1.3.3") && !have(&given, "127.9.9.9"));
+        let bound = [("GATEPOST_BIND", "10.0.0.5:80"), ("SMTP_URL", "smtp://localhost")];
+        assert!(have(&bound, "10.0.0.5") && have(&bound, "::1") && !have(&bound, "10.0.0.6"));
+        assert_eq!(refused(&[("GATEPOST_SERVER_OPERATOR_NETWORKS", "here")])[0].key, "server.operator_networks");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use auth::{Auth, LoginMethods, PasswordHashing, Registration};
 pub use cache::Cache;
 pub use database::{Database, DatabaseUrl};
 pub use dkim::{Dkim, DkimKey, SigningKey};
-pub use edge::{Connections, ForwardedHeader, Hsts, Proxies};
+pub use edge::{Connections, ForwardedHeader, Hsts, Operators, Proxies};
 pub use limits::{Limits, PolicyName};
 pub use log::{Log, LogFormat};
 pub use mail::{Delivery, Mail};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::edge::{Connections, Hsts, Proxies};
+use super::edge::{Connections, Hsts, Operators, Proxies};
 use super::origin::{self, origin, public_url};
 use super::reader::{Read, Reader, name};
 use super::values;
@@ -25,6 +25,8 @@ pub struct Server {
     pub workers: usize,
     /// The proxies in front of this server.
     pub proxies: Proxies,
+    /// Who may read what is meant for the operators.
+    pub operators: Operators,
     /// How many connections are held, and for how long.
     pub connections: Connections,
     /// What browsers are told to reach by https only, where the public URL is https.
@@ -47,6 +49,7 @@ impl Server {
         let public_url = read_public_url(reader, bind.as_ref().ok());
         let workers = reader.required("server.workers", workers);
         let proxies = Proxies::read(reader);
+        let operators = Operators::read(reader, bind.as_ref().ok());
         let connections = Connections::read(reader);
         let hsts = Hsts::read(reader);
         let redirect_origins = reader.optional("server.redirect_origins", "https://app.example.com", |text| {
@@ -74,6 +77,7 @@ impl Server {
             public_url,
             workers: workers?,
             proxies: proxies?,
+            operators: operators?,
             connections: connections?,
             hsts: hsts?,
             redirect_origins: redirect_origins?.unwrap_or_default(),

@@ -20,7 +20,9 @@ fn behind(header: &str) -> Options {
 }
 
 fn by_protocol() -> Options {
-    Options::default().behind_a_proxy().set("GATEPOST_SERVER_PROXY_PROTOCOL", "required")
+    let options = Options::default().behind_a_proxy().set("GATEPOST_SERVER_PROXY_PROTOCOL", "required");
+    // Whoever is announced reads what is counted.
+    options.set("GATEPOST_SERVER_OPERATOR_NETWORKS", "0.0.0.0/0,::/0")
 }
 
 /// A request on a connection of its own that begins with `announced`.

@@ -20,6 +20,9 @@ const CLAIMS: [&str; 8] = [
     "x-original-forwarded-for",
 ];
 
+/// What operators look at: counts of mails that were sent, and that were not, tell who has an account.
+const FOR_OPERATORS: [&str; 3] = ["/metrics", "/health/cache", "/api/health/redis"];
+
 /// `client`, which claims in every known way to be the client `number`.
 fn claiming(client: &Client, number: usize) -> Client {
     let address = format!("198.51.{}.{}", number / 250, number % 250);
@@ -49,6 +52,40 @@ on_both_setups! {
         assert!(sessions.contains("127.0.0.1") && !sessions.contains("198.51"), "{sessions}");
         let mail = app.mails_to(ADA).await.remove(0);
         assert!(mail.text.contains("127.0.0.1") && !mail.text.contains("198.51"), "{}", mail.text);
+    }
+
+    async fn what_is_counted_is_told_to_operators_alone(app: TestApp) {
+        for path in FOR_OPERATORS {
+            app.program().get(path).await.expect(200);
+            // Passed on by a proxy that nobody has heard of: for whom, its own address does not tell.
+            for (name, value) in
+                [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1"), ("x-real-ip", "127.0.0.1"), ("via", "1.1 p")]
+            {
+                app.program().with(name, value).get(path).await.expect_problem(403, "forbidden");
+            }
+        }
+        for path in ["/health", "/health/live", "/health/ready"] {
+            claiming(&app.program(), 1).get(path).await.expect(200);
+        }
+    }
+
+    async fn what_is_counted_is_told_to_nobody_through_a_proxy(app: TestApp = Options::default().behind_a_proxy()) {
+        for path in FOR_OPERATORS {
+            app.program().get(path).await.expect(200);
+            for claim in ["203.0.113.9", "127.0.0.1, 203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "unknown", "", ","] {
+                app.program().with("x-forwarded-for", claim).get(path).await.expect_problem(403, "forbidden");
+            }
+        }
+    }
+
+    async fn operators_are_whom_the_settings_name(
+        app: TestApp = Options::default().behind_a_proxy().set("GATEPOST_SERVER_OPERATOR_NETWORKS", "203.0.113.0/24")
+    ) {
+        for path in FOR_OPERATORS {
+            app.program().with("x-forwarded-for", "203.0.113.9").get(path).await.expect(200);
+            app.program().with("x-forwarded-for", "203.0.113.9, 198.51.100.7").get(path).await.expect_problem(403, "forbidden");
+            app.program().with("x-forwarded-for", "198.51.100.7").get(path).await.expect_problem(403, "forbidden");
+        }
     }
 
     async fn behind_a_proxy_only_its_own_word_counts(

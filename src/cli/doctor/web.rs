@@ -61,7 +61,16 @@ async fn running(server: &Server) -> Vec<Finding> {
         return vec![Finding::fail("server", found, advice)];
     }
     let mut findings = vec![Finding::ok("server", format!("the one at {} is ready", answer.from))];
-    let metrics = health::fetch_from(server, "/metrics").await.map(|answer| answer.body).unwrap_or_default();
+    let metrics = match health::fetch_from(server, "/metrics").await {
+        Ok(answer) if answer.status == "403" => {
+            let found =
+                "the server does not take this machine for an operator's, so what it has counted is not known here";
+            let advice = "add the address from which this machine asks to server.operator_networks";
+            findings.push(Finding::warn("operators", found.to_owned(), advice));
+            String::new()
+        }
+        answer => answer.map(|answer| answer.body).unwrap_or_default(),
+    };
     let counted = |why: &str| {
         let name = format!("gatepost_forwarding_passed_over_total{{why=\"{why}\"}} ");
         let count: Option<f64> = metrics.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok());
