@@ -93,8 +93,10 @@ impl EmailAddress {
         &self.address[self.at + 1..]
     }
 
-    /// What aliases of one mailbox share: without a `+tag`, and for providers that ignore dots, without those. For
-    /// counting abuse only: two people may share one elsewhere, so accounts are never found by it.
+    /// What aliases of one mailbox share: without a `+tag`, and at providers that ignore dots, or dashes and underscores too, or
+    /// have several domains, without what makes no difference there. For counting abuse only: two people may share one elsewhere,
+    /// so accounts are never found by it. Sources: <https://support.google.com/mail/answer/7436150>,
+    /// <https://proton.me/support/addresses-and-aliases> and <https://proton.me/support/change-username>.
     pub fn abuse_key(&self) -> String {
         let (local, domain) = self.key.rsplit_once('@').unwrap_or((&self.key, ""));
         let base = match local.split_once('+') {
@@ -103,6 +105,9 @@ impl EmailAddress {
         };
         match domain {
             "gmail.com" | "googlemail.com" => format!("{}@gmail.com", base.replace('.', "")),
+            "proton.me" | "protonmail.com" | "protonmail.ch" | "pm.me" => {
+                format!("{}@proton.me", base.replace(['.', '-', '_'], ""))
+            }
             _ => format!("{base}@{domain}"),
         }
     }
@@ -238,6 +243,11 @@ mod tests {
     fn aliases_share_an_abuse_key() {
         let abuse = |text: &str| EmailAddress::parse(text).unwrap().abuse_key();
         assert_eq!(abuse("a.l.ice+spam@googlemail.com"), "alice@gmail.com");
+        for address in ["a.l-i_ce+spam@protonmail.com", "Alice@pm.me", "al-ice@protonmail.ch", "alice@proton.me"] {
+            assert_eq!(abuse(address), "alice@proton.me");
+        }
+        assert_ne!(abuse("al-ice@gmail.com"), abuse("alice@gmail.com"));
+        assert_ne!(abuse("a.lice@example.com"), abuse("alice@example.com"));
         assert_eq!(abuse("a.lice+spam@example.com"), "a.lice@example.com");
         assert_eq!(abuse("+tag@example.com"), "+tag@example.com");
     }

@@ -389,6 +389,39 @@ on_servers! {
         assert_eq!(figures["decided_by"], "redis");
     }
 
+    async fn a_thousand_at_once_over_three_instances_get_no_more_than_the_bound_when_redis_dies_meanwhile(
+        app: TestApp = Options::default().set("GATEPOST_LIMITS_REQUEST_ADDRESS", "2000/300s")
+    ) {
+        let others = [app.beside().await, app.beside().await];
+        let admin = app.admin().await;
+        crate::support::eventually("the instances to be counted", 2 * crate::app::SOON, async || {
+            let figures = admin.get("/api/admin/limits").await.expect(200).json();
+            (figures["instances"] == 3).then_some(())
+        })
+        .await;
+        let clients = [app.program(), others[0].program(), others[1].program()];
+        let answered = tokio::sync::Semaphore::new(0);
+        let asked = join_all((0..1000).map(async |n| {
+            let answer = ask(&clients[n % 3], ADA).await;
+            answered.add_permits(1);
+            answer
+        }));
+        let death = async {
+            let _ = answered.acquire_many(300).await.expect("as many are answered");
+            // It ends without an answer.
+            let _ = redis::cmd("SHUTDOWN").arg("NOSAVE").exec_async(&mut app.redis().connection().await).await;
+        };
+        let (answers, ()) = futures_util::future::join(asked, death).await;
+        let (allowed, refused) = (statuses(&answers, 202), statuses(&answers, 429));
+        // Redis allowed the limit; without it each of the three gives the third of it that it does not know to be used up.
+        assert!((5..=10).contains(&allowed) && allowed + refused == 1000, "{allowed} and {refused}");
+        for client in &clients {
+            assert_limited(&ask(client, ADA).await);
+        }
+        let figures = admin.get("/api/admin/limits").await.expect(200).json();
+        assert_eq!((&figures["decided_by"], &figures["instances"]), (&json!("local"), &json!(3)));
+    }
+
     async fn what_one_instance_resets_the_others_forget(app: TestApp) {
         let other = app.beside().await;
         for _ in 0..5 {

@@ -76,7 +76,8 @@ on_servers! {
         }))
         .await;
         let taken = statuses(&asked, 202);
-        assert!((1..=30).contains(&taken) && taken + statuses(&asked, 429) == asked.len(), "{taken} were taken");
+        // As many as one mailbox gets in a day under all its names, which is fewer than one address may ask for.
+        assert_eq!((taken, statuses(&asked, 429)), (20, 100));
         crate::support::eventually("the mails to be sent", crate::app::SOON, async || {
             (apps[0].mails().await.len() >= taken).then_some(())
         })
