@@ -4,11 +4,15 @@
 //! of a later request: who has had one answer could hold the connection for ever with half a request. Nor has an answer a
 //! deadline that nobody reads. Here every connection has one, which each byte of an answer sets anew. When it is over
 //! the connection reads as ended by its client, and nothing more is written to it.
+//!
+//! Nor has a client more of them than `server.max_connections_per_client`, unless it is a trusted proxy or on this machine, where proxies
+//! are.
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::places::{Place, Places};
 use super::seldom::Seldom;
 use super::{Site, proxy_protocol};
 
@@ -29,6 +34,39 @@ pub(super) struct Connection {
     /// When something was last written to it, or it began.
     answered: Instant,
     alarm: Option<Alarm>,
+    _place: Option<Place>,
+}
+
+/// What connections come in by. One for the process.
+pub(super) struct Door {
+    places: Arc<Places>,
+    cut_off: Seldom,
+    crowded: Seldom,
+}
+
+impl Door {
+    /// With so many places for each client.
+    pub(super) fn new(places: usize) -> Self {
+        Self { places: Places::new(places), cut_off: Seldom::new(), crowded: Seldom::new() }
+    }
+
+    /// A place for the connection, where its client needs one; fails if it has no more.
+    fn place(&self, client: Option<SocketAddr>, site: &Site) -> Result<Option<Place>> {
+        let counts = |address: &IpAddr| !address.is_loopback() && !site.server.proxies.trusts(*address);
+        let Some(address) = client.map(|client| client.ip().to_canonical()).filter(counts) else { return Ok(None) };
+        let place = self.places.take(address);
+        if place.is_none() {
+            site.metrics.crowded_out.inc();
+            self.crowded.warn(|| {
+                format!(
+                    "{address} has as many connections as one client may have, and gets no more. If it is your reverse proxy, add \
+                     it to server.trusted_proxies (GATEPOST_TRUSTED_PROXIES); if many people share it, raise \
+                     server.max_connections_per_client"
+                )
+            });
+        }
+        place.map(Some).ok_or_else(|| ErrorKind::ConnectionRefused.into())
+    }
 }
 
 /// Wakes the task of a connection at some moment when the deadline may be over.
@@ -44,7 +82,7 @@ struct Alarm {
 pub(super) async fn accept(
     mut stream: TcpStream,
     site: &Site,
-    cut_off: &Seldom,
+    door: &Door,
 ) -> std::result::Result<(Connection, Protocol, Option<SocketAddr>), DispatchError> {
     // Answers are written whole: there is nothing to wait for.
     let _ = stream.set_nodelay(true);
@@ -59,7 +97,7 @@ pub(super) async fn accept(
             }
             outcome => {
                 counted("refused");
-                cut_off.warn(|| {
+                door.cut_off.warn(|| {
                     let peer = client.map_or_else(|| "a peer".to_owned(), |peer| peer.ip().to_string());
                     format!("{peer} is a trusted proxy and began a connection without a PROXY header: it was cut off")
                 });
@@ -71,7 +109,9 @@ pub(super) async fn accept(
             }
         }
     }
-    let connection = Connection { stream, patience: connections.patience(), answered: Instant::now(), alarm: None };
+    let place = door.place(client, site).map_err(DispatchError::Io)?;
+    let (patience, answered) = (connections.patience(), Instant::now());
+    let connection = Connection { stream, patience, answered, alarm: None, _place: place };
     Ok((connection, Protocol::Http1, client))
 }
 

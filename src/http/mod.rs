@@ -27,6 +27,7 @@ mod mail_views;
 mod middleware;
 mod openapi;
 mod pages;
+mod places;
 mod proxy_protocol;
 mod redis_health;
 mod routes;
@@ -45,7 +46,6 @@ use actix_web::dev::{AppConfig, Server};
 use actix_web::{App, web};
 use tokio::net::{TcpSocket, TcpStream};
 
-use self::seldom::Seldom;
 use crate::auth::{Auth, Captcha};
 use crate::cache::Cache;
 use crate::domain::Clock;
@@ -122,7 +122,8 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
         .max_concurrent_connections(connections.most.div_ceil(workers))
         .shutdown_timeout(patience)
         .disable_signals();
-    let (stopping, cut_off) = (builder.graceful_shutdown_signal(), Arc::new(Seldom::new()));
+    let stopping = builder.graceful_shutdown_signal();
+    let door = Arc::new(connection::Door::new(connections.most_per_client));
     // Called once by each HTTP thread.
     let server = builder.listen("http", listener, move || {
         if let Some(redis) = &site.redis {
@@ -135,7 +136,7 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
             .configure(|config| routes::configure(config, &site));
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
         let app = apply(front.clone(), map_config(app, |()| AppConfig::default()));
-        let (accepting, stopping) = ((site.clone(), cut_off.clone()), stopping.clone());
+        let (accepting, stopping) = ((site.clone(), door.clone()), stopping.clone());
         let http = HttpService::build()
             .keep_alive(KeepAlive::Timeout(connections.keep_alive))
             .client_request_timeout(connections.request_timeout)
@@ -146,8 +147,8 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
             })
             .finish(app);
         fn_service(move |stream: TcpStream| {
-            let (site, cut_off) = accepting.clone();
-            async move { connection::accept(stream, &site, &cut_off).await }
+            let (site, door) = accepting.clone();
+            async move { connection::accept(stream, &site, &door).await }
         })
         .and_then(http)
     })?;

@@ -25,7 +25,7 @@ pub fn network(ip: IpAddr) -> Option<String> {
 }
 
 /// A client address as a number, the same for all that [`address`] counts as one.
-pub(super) fn number(ip: IpAddr) -> u128 {
+pub fn number(ip: IpAddr) -> u128 {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => prefix(ip, 64).to_bits(),

@@ -117,6 +117,8 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub struct Connections {
     /// At most so many at once; others wait to be accepted.
     pub most: usize,
+    /// At most so many of one client; further ones are closed at once.
+    pub most_per_client: usize,
     /// How long one is kept that asks for nothing.
     pub keep_alive: Duration,
     /// How long the head of a request may take to arrive, and how long its body.
@@ -126,9 +128,15 @@ pub struct Connections {
 impl Connections {
     pub(super) fn read(reader: &mut Reader) -> Read<Self> {
         let most = reader.number("server.max_connections", 16..=1_000_000);
+        let most_per_client = reader.number("server.max_connections_per_client", 8..=1_000_000);
         let keep_alive = reader.duration("server.keep_alive", "1s", "10m");
         let request_timeout = reader.duration("server.request_timeout", "1s", "5m");
-        Ok(Self { most: most?, keep_alive: keep_alive?, request_timeout: request_timeout? })
+        Ok(Self {
+            most: most?,
+            most_per_client: most_per_client?,
+            keep_alive: keep_alive?,
+            request_timeout: request_timeout?,
+        })
     }
 
     /// How long a connection may go on without an answer being written to it. Longer than an idle one is kept and than a

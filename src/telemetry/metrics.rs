@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 /// Counts and times what the server does.
 #[derive(Clone)]
@@ -22,6 +24,8 @@ pub struct Metrics {
     pub forwarding_passed_over: IntCounterVec,
     /// PROXY headers of connections, by outcome.
     pub proxy_headers: IntCounterVec,
+    /// Connections that were closed because their client had too many.
+    pub crowded_out: IntCounter,
 }
 
 /// Why the metrics could not be set up: a name is used twice or malformed.
@@ -58,13 +62,27 @@ impl Metrics {
             Opts::new("gatepost_proxy_headers_total", "PROXY headers that connections began with, or should have."),
             &["outcome"],
         )?;
+        let crowded_out = IntCounter::new(
+            "gatepost_connections_crowded_out_total",
+            "Connections that were closed because their client had too many.",
+        )?;
+        registry.register(Box::new(crowded_out.clone()))?;
         registry.register(Box::new(forwarding_passed_over.clone()))?;
         registry.register(Box::new(proxy_headers.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(request_seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(sign_ins.clone()))?;
-        Ok(Self { registry, requests, request_seconds, in_flight, sign_ins, forwarding_passed_over, proxy_headers })
+        Ok(Self {
+            registry,
+            requests,
+            request_seconds,
+            in_flight,
+            sign_ins,
+            forwarding_passed_over,
+            proxy_headers,
+            crowded_out,
+        })
     }
 
     /// Adds figures that are read when they are asked for: `read` gives `(name, help, value)` of counters and gauges.

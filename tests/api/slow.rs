@@ -177,6 +177,46 @@ on_both_setups! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_client_holds_all_connections() {
+    let options = Options::default().behind_a_proxy().set("GATEPOST_SERVER_PROXY_PROTOCOL", "required");
+    let app = TestApp::start(Setup::Embedded, options.set("GATEPOST_SERVER_MAX_CONNECTIONS_PER_CLIENT", "8")).await;
+    let announced = |client: &str| {
+        let family = if client.contains(':') { "TCP6" } else { "TCP4" };
+        let here = if client.contains(':') { "::1" } else { "127.0.0.1" };
+        format!("PROXY {family} {client} {here} 4711 80\r\n{HEALTH}\r\n")
+    };
+    let come = async |client: &str| {
+        let mut raw = Raw::open(app.address).await;
+        raw.send(announced(client)).await;
+        raw
+    };
+    let mut held = Vec::new();
+    for n in 0..8 {
+        for client in ["203.0.113.9".to_owned(), format!("2001:db8:1:2::{n}")] {
+            let mut raw = come(&client).await;
+            raw.read_until("}").await;
+            held.push(raw);
+        }
+    }
+    for client in ["203.0.113.9", "2001:db8:1:2:3::9"] {
+        assert_eq!(come(client).await.read_to_end().await, "", "{client} has its eight");
+    }
+    // Others have places of their own, and the proxy itself as many as it wants.
+    for client in ["203.0.113.10", "2001:db8:1:3::1", "127.0.0.1"] {
+        let mut raw = come(client).await;
+        raw.read_until("}").await;
+        held.push(raw);
+    }
+    drop(held);
+    crate::support::eventually("a place to be free again", SOON, async || {
+        let mut raw = come("203.0.113.9").await;
+        raw.send("GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        (status(&raw.read_to_end().await) == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_when_all_connections_are_taken_waits_for_one() {
     let options = Options::default().set("GATEPOST_SERVER_MAX_CONNECTIONS", "16");
     let app = TestApp::start(Setup::Embedded, options.set("GATEPOST_SERVER_REQUEST_TIMEOUT", "2m")).await;
