@@ -66,8 +66,8 @@ pub struct LinkPreview {
 enum Counted {
     /// The code may be compared; what was spent is given back if it is right.
     Yes { challenge: Box<Challenge>, budget: String },
-    /// The challenge takes no guesses any more, or is not there.
-    Closed,
+    /// The challenge takes no guesses any more, or is not there. The mailbox is the one it was for.
+    Closed { email: Option<EmailAddress> },
     /// The account's guesses are used up, or it is to pause.
     TooMany { email: EmailAddress, budget: String },
     /// The challenge's key is not, or not yet, in this instance's ring.
@@ -172,8 +172,8 @@ impl Auth {
         }
         let (challenge, budget) = match self.count_guess(id, marks).await? {
             Counted::Yes { challenge, budget } => (challenge, budget),
-            Counted::Closed => {
-                self.note_failure(Failure::StaleCode, None, origin);
+            Counted::Closed { email } => {
+                self.note_failure(Failure::StaleCode, email.as_ref(), origin);
                 return Err(AuthError::InvalidCode);
             }
             Counted::TooMany { email, budget } => {
@@ -200,7 +200,8 @@ impl Auth {
         let per_challenge = guesses(self.0.settings.guesses_per_challenge);
         let counted = store::transaction!(&self.0.database, async |conn, q| {
             let Some(challenge) = q::challenges::count_guess(conn, id, per_challenge, now).await? else {
-                return Ok(Counted::Closed);
+                let found = q::challenges::by_id(conn, id).await?;
+                return Ok(Counted::Closed { email: found.map(|challenge| challenge.email) });
             };
             if !self.0.keys.has(&KeyId::stored(challenge.key_id.clone())) {
                 q::challenges::uncount_guess(conn, id).await?;
@@ -222,7 +223,9 @@ impl Auth {
         if !self.0.settings.methods.magic_link {
             return Err(AuthError::MethodDisabled);
         }
-        let challenge = self.noted(self.open_challenge_of(token).await, None, origin)?;
+        let found = store::read!(&self.0.database, challenges::by_id(token.challenge()))?;
+        let mailbox = found.as_ref().map(|challenge| challenge.email.clone());
+        let challenge = self.noted(self.opened(found, token), mailbox.as_ref(), origin)?;
         self.admit(&challenge, "magic_link", None, mode, origin).await?.ok_or(AuthError::InvalidLink)
     }
 
@@ -231,7 +234,8 @@ impl Auth {
         if !self.0.settings.methods.magic_link {
             return Err(AuthError::MethodDisabled);
         }
-        let challenge = self.open_challenge_of(token).await?;
+        let found = store::read!(&self.0.database, challenges::by_id(token.challenge()))?;
+        let challenge = self.opened(found, token)?;
         Ok(LinkPreview {
             same_browser: asked_by(&challenge, flow),
             requested: Requested { device: challenge.device, address: challenge.address, at: challenge.created_at },
@@ -259,8 +263,7 @@ impl Auth {
     }
 
     /// The open challenge behind a link whose MAC is right.
-    async fn open_challenge_of(&self, token: &LinkToken) -> Result<Challenge, AuthError> {
-        let found = store::read!(&self.0.database, challenges::by_id(token.challenge()))?;
+    fn opened(&self, found: Option<Challenge>, token: &LinkToken) -> Result<Challenge, AuthError> {
         let challenge = found.ok_or(AuthError::InvalidLink)?;
         let key = KeyId::stored(challenge.key_id.clone());
         if !self.0.keys.has(&key) {
