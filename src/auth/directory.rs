@@ -60,7 +60,7 @@ impl Auth {
     }
 
     /// The accounts with these ids that `viewer` may know of, in the order of the ids; at most two seconds old. For every
-    /// five hundred it asks the database once at most. Fails as that does.
+    /// five hundred it usually asks the database once at most. Fails as that does.
     pub async fn find_users(&self, ids: &[UserId], viewer: &User) -> Result<Vec<User>, StoreError> {
         let mut found = self.0.cache.users(ids).await?;
         let known = |id| found.remove(id).filter(|user| may_know_of(viewer, user));

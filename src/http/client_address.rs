@@ -31,12 +31,14 @@ fn peer(request: &RequestHead) -> IpAddr {
     request.peer_addr.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical())
 }
 
-/// Whether the request comes from an operator. Not what a proxy has passed on without telling, so that it is believed, for whom: its
-/// own address says nothing then.
+/// Whether the request comes from an operator. Where a proxy has passed it on, that is who the proxy says: not the proxy itself, nor
+/// another one, whose own addresses say nothing then; and no loopback address, which is not this machine's in the mouth of another.
 pub(super) fn is_operators(request: &RequestHead, server: &Server) -> bool {
     let (peer, client) = (peer(request), of(request, &server.proxies));
     let was_passed_on = || PASSED_ON.iter().any(|name| request.headers().contains_key(*name));
-    server.operators.have(client) && (client != peer || !was_passed_on())
+    let is_itself =
+        if client == peer { !was_passed_on() } else { !client.is_loopback() && !server.proxies.trusts(client) };
+    is_itself && server.operators.have(client)
 }
 
 pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {

@@ -5,8 +5,8 @@
 //! deadline that nobody reads. Here every connection has one, which each byte of an answer sets anew. When it is over
 //! the connection reads as ended by its client, and nothing more is written to it.
 //!
-//! Nor has a client more of them than `server.max_connections_per_client`, unless it is a trusted proxy or on this machine, where proxies
-//! are.
+//! Nor has a client more of them than `server.max_connections_per_client`, unless it is a trusted proxy or comes by loopback, as proxies
+//! on this machine do.
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
@@ -93,7 +93,8 @@ pub(super) async fn accept(
         match timeout(connections.request_timeout, proxy_protocol::read(&mut stream)).await {
             Ok(Ok(announced)) => {
                 counted(if announced.is_some() { "announced" } else { "own" });
-                client = announced.or(client);
+                // A proxy's own loopback is not this machine's. One on this machine is there itself.
+                client = announced.filter(|client| !client.ip().to_canonical().is_loopback()).or(client);
             }
             outcome => {
                 counted("refused");

@@ -1,7 +1,7 @@
 //! How many of the connections one client may hold, so that nobody needs only patience to keep everybody else out.
 //!
-//! A connection takes a place of its client when it is accepted and gives it back when it ends. Clients are told apart as the limiter
-//! does: IPv4 by the address, IPv6 by the /64. Where one has no place left, its connection is closed at once, without an answer: to be
+//! A connection takes a place of its client when it is accepted and gives it back when it ends. Clients are told apart as
+//! customers of a network are: IPv4 by the address, IPv6 by the /56. Where one has no place left, its connection is closed at once, without an answer: to be
 //! polite to it would take what it is to be kept from.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ impl Places {
 
     /// A place of `client`; `None` if it has taken all.
     pub(super) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
-        let client = subject::number(client);
+        let client = subject::customer(client);
         let mut taken = self.taken();
         let count = taken.entry(client).or_default();
         if *count >= self.most {
@@ -81,7 +81,7 @@ mod tests {
     fn a_customer_of_ipv6_is_one_client() {
         let places = Places::new(1);
         let held = places.take(ip("2001:db8:1:2::1"));
-        assert!(held.is_some() && places.take(ip("2001:db8:1:2:ffff::9")).is_none());
-        assert!(places.take(ip("2001:db8:1:3::1")).is_some());
+        assert!(held.is_some() && places.take(ip("2001:db8:1:ff:ffff::9")).is_none());
+        assert!(places.take(ip("2001:db8:1:100::1")).is_some());
     }
 }

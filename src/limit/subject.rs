@@ -25,10 +25,20 @@ pub fn network(ip: IpAddr) -> Option<String> {
 }
 
 /// A client address as a number, the same for all that [`address`] counts as one.
-pub fn number(ip: IpAddr) -> u128 {
+pub(super) fn number(ip: IpAddr) -> u128 {
+    bits(ip, 64)
+}
+
+/// The customer behind a client address as a number: the address where that is IPv4, and otherwise the [`network`].
+pub fn customer(ip: IpAddr) -> u128 {
+    bits(ip, 56)
+}
+
+/// IPv4 in full, of IPv6 the first `bits`.
+fn bits(ip: IpAddr, bits: u32) -> u128 {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(ip) => prefix(ip, 64).to_bits(),
+        IpAddr::V6(ip) => prefix(ip, bits).to_bits(),
     }
 }
 

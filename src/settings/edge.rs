@@ -117,7 +117,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub struct Connections {
     /// At most so many at once; others wait to be accepted.
     pub most: usize,
-    /// At most so many of one client; further ones are closed at once.
+    /// At most so many of one client, no more than a tenth of all but eight; further ones are closed at once.
     pub most_per_client: usize,
     /// How long one is kept that asks for nothing.
     pub keep_alive: Duration,
@@ -128,12 +128,13 @@ pub struct Connections {
 impl Connections {
     pub(super) fn read(reader: &mut Reader) -> Read<Self> {
         let most = reader.number("server.max_connections", 16..=1_000_000);
-        let most_per_client = reader.number("server.max_connections_per_client", 8..=1_000_000);
+        let most_per_client: Read<usize> = reader.number("server.max_connections_per_client", 8..=1_000_000);
         let keep_alive = reader.duration("server.keep_alive", "1s", "10m");
         let request_timeout = reader.duration("server.request_timeout", "1s", "5m");
+        let most = most?;
         Ok(Self {
-            most: most?,
-            most_per_client: most_per_client?,
+            most,
+            most_per_client: most_per_client?.min((most / 10).max(8)),
             keep_alive: keep_alive?,
             request_timeout: request_timeout?,
         })
@@ -201,6 +202,14 @@ mod tests {
         );
         let everyone = load(&[("GATEPOST_TRUSTED_PROXIES", "0.0.0.0/0")]);
         assert!(everyone.notes.iter().any(|note| note.contains("GATEPOST_TRUSTED_PROXIES")));
+    }
+
+    #[test]
+    fn no_client_may_hold_more_than_a_tenth_of_the_connections_but_eight() {
+        let of = |variables: &[(&str, &str)]| load(variables).server.connections.most_per_client;
+        let most = |most| of(&[("GATEPOST_SERVER_MAX_CONNECTIONS", most)]);
+        assert_eq!((of(&[]), most("500"), most("16"), most("100000")), (1000, 50, 8, 1000));
+        assert_eq!(of(&[("GATEPOST_SERVER_MAX_CONNECTIONS_PER_CLIENT", "20")]), 20);
     }
 
     #[test]

@@ -178,8 +178,11 @@ on_both_setups! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_client_holds_all_connections() {
-    let options = Options::default().behind_a_proxy().set("GATEPOST_SERVER_PROXY_PROTOCOL", "required");
-    let app = TestApp::start(Setup::Embedded, options.set("GATEPOST_SERVER_MAX_CONNECTIONS_PER_CLIENT", "8")).await;
+    let options = Options::default()
+        .set("GATEPOST_TRUSTED_PROXIES", "127.0.0.1,192.0.2.1")
+        .set("GATEPOST_SERVER_PROXY_PROTOCOL", "required")
+        .set("GATEPOST_SERVER_MAX_CONNECTIONS", "80");
+    let app = TestApp::start(Setup::Embedded, options).await;
     let announced = |client: &str| {
         let family = if client.contains(':') { "TCP6" } else { "TCP4" };
         let here = if client.contains(':') { "::1" } else { "127.0.0.1" };
@@ -192,17 +195,18 @@ async fn no_client_holds_all_connections() {
     };
     let mut held = Vec::new();
     for n in 0..8 {
-        for client in ["203.0.113.9".to_owned(), format!("2001:db8:1:2::{n}")] {
+        for client in ["203.0.113.9".to_owned(), format!("2001:db8:1:{n}::9")] {
             let mut raw = come(&client).await;
             raw.read_until("}").await;
             held.push(raw);
         }
     }
-    for client in ["203.0.113.9", "2001:db8:1:2:3::9"] {
+    for client in ["203.0.113.9", "2001:db8:1:9::9"] {
         assert_eq!(come(client).await.read_to_end().await, "", "{client} has its eight");
     }
-    // Others have places of their own, and the proxy itself as many as it wants.
-    for client in ["203.0.113.10", "2001:db8:1:3::1", "127.0.0.1"] {
+    // Others have places of their own, and proxies, and who comes by loopback, as many as they want.
+    let proxies = ["192.0.2.1"; 9].into_iter().chain(["127.0.0.1"; 9]);
+    for client in ["203.0.113.10", "2001:db8:1:100::1"].into_iter().chain(proxies) {
         let mut raw = come(client).await;
         raw.read_until("}").await;
         held.push(raw);

@@ -72,7 +72,8 @@ on_both_setups! {
     async fn what_is_counted_is_told_to_nobody_through_a_proxy(app: TestApp = Options::default().behind_a_proxy()) {
         for path in FOR_OPERATORS {
             app.program().get(path).await.expect(200);
-            for claim in ["203.0.113.9", "127.0.0.1, 203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "unknown", "", ","] {
+            let claims = ["203.0.113.9", "127.0.0.1, 203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "unknown", "", ","];
+            for claim in claims.into_iter().chain(["::1", "203.0.113.9, ::1", "127.0.0.2", "::ffff:127.0.0.2"]) {
                 app.program().with("x-forwarded-for", claim).get(path).await.expect_problem(403, "forbidden");
             }
         }
