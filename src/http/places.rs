@@ -1,8 +1,8 @@
 //! How many of the connections one client may hold, so that nobody needs only patience to keep everybody else out.
 //!
-//! A connection takes a place of its client when it is accepted and gives it back when it ends. Clients are told apart as
-//! customers of a network are: IPv4 by the address, IPv6 by the /56. Where one has no place left, its connection is closed at once, without an answer: to be
-//! polite to it would take what it is to be kept from.
+//! A connection takes a place of its client when it is accepted and gives it back when it ends. Clients are told apart as customers
+//! of a network are: IPv4 by the address, IPv6 by the /56. Where one has no place left, its connection is closed at once, without an
+//! answer: to be polite to it would take what it is to be kept from.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

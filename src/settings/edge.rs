@@ -61,8 +61,8 @@ impl Proxies {
     }
 }
 
-/// Who may read what is meant for the operators: `/metrics` and what the health checks tell in detail. Counts of mails that were sent and that
-/// were not tell whoever compares them who has an account.
+/// Who may read what is meant for the operators: `/metrics` and what the health checks tell in detail. Counts of mails that were
+/// sent, and that were not, tell whoever compares them who has an account.
 #[derive(Clone, Debug)]
 pub struct Operators(Vec<IpNet>);
 
