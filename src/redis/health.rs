@@ -105,7 +105,7 @@ impl Redis {
     }
 }
 
-/// What a stranger may read: errors of the system and of the server can name addresses.
+/// What may be shown to whoever is not signed in: errors of the system and of the server can name addresses.
 fn in_words(error: &RedisError) -> String {
     match error {
         RedisError::Connection(_) => "the connection failed".to_owned(),

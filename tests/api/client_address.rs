@@ -20,9 +20,7 @@ fn behind(header: &str) -> Options {
 }
 
 fn by_protocol() -> Options {
-    let options = Options::default().behind_a_proxy().set("GATEPOST_SERVER_PROXY_PROTOCOL", "required");
-    // Whoever is announced reads what is counted.
-    options.set("GATEPOST_SERVER_OPERATOR_NETWORKS", "0.0.0.0/0,::/0")
+    Options::default().behind_a_proxy().set("GATEPOST_SERVER_PROXY_PROTOCOL", "required")
 }
 
 /// A request on a connection of its own that begins with `announced`.
@@ -95,14 +93,17 @@ on_both_setups! {
         let line = b"PROXY TCP4 203.0.113.9 192.0.2.1 56324 443\r\n".to_vec();
         let mut binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f".to_vec();
         binary.extend([203, 0, 113, 9, 192, 0, 2, 1, 220, 4, 1, 187, 4, 0, 0]);
-        for (announced, email) in [(line, ADA), (binary, "bob@example.com")] {
+        // Its own loopback, which is not this machine's: then it is the client itself.
+        let loopback = b"PROXY TCP6 ::1 ::1 56324 443\r\n".to_vec();
+        let of = [(line, ADA, CLIENT), (binary, "bob@example.com", CLIENT), (loopback, "eve@example.com", "127.0.0.1")];
+        for (announced, email, client) in of {
             let asked = ask(&app, &announced, "POST /api/auth/otp/request", "", &json!({ "email": email })).await;
             let code = mailed_code(&app, &announced, email).await;
             let body = json!({ "challenge_id": asked["challenge_id"], "code": code, "mode": "token" });
             let tokens = ask(&app, &announced, "POST /api/auth/otp/verify", "", &body).await;
             let token = tokens["access_token"].as_str().unwrap();
             let listed = ask(&app, &announced, "GET /api/sessions", token, &Value::Null).await;
-            assert_eq!(listed["sessions"][0]["address"], CLIENT);
+            assert_eq!(listed["sessions"][0]["address"], client);
         }
     }
 
