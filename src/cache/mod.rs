@@ -4,8 +4,9 @@
 //! |---|---|---|---|
 //! | `user:id:{id}` | string: JSON of schema, version and user | 300 s | 1 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string: the id | 1800 s | 1 s, also that there is none |
-//! | `session:{sha256 of the token}` | hash: schema, version, stamp, session | 300 s, never past its expiry | 1 s, also that there is none |
+//! | `session:{sha256 of the token}` | hash: schema, version, session | 300 s, never past its expiry | 1 s, also that there is none |
 //! | `session:id:{id}` | the same | the same | the same |
+//! | a user's or session's key and `:stamp` | string: its schema, version and id, if [nothing is kept in memory](Cache::asks_redis_alone) | as that | |
 //! | `{resource}:{operation}:{parameters}:{viewer}` | string: a ready answer | as its use says | the same time |
 //!
 //! Times in Redis are upper bounds: up to two fifths are taken off at random. A versioned key can hold a *tombstone*
@@ -141,7 +142,7 @@ impl Cache {
     /// Redis is read only after a first look at the database: see [`Self::spawn_background`] and
     /// [`Self::poll_changes`].
     pub fn with(settings: &settings::Cache, redis: Option<Redis>, database: Database, clock: Clock) -> Self {
-        let (room, shared) = (Room::of(settings), Shared::new(redis, settings.redis));
+        let (room, shared) = (Room::of(settings), Shared::new(redis, settings));
         let available = shared.redis().map(Redis::changes);
         let responses = Responses::new(room.responses, available.clone());
         Self(Arc::new(Inner {

@@ -1,8 +1,7 @@
 //! The fast path of an instance that keeps no entries in memory: who is behind a credential, in one question to Redis.
 //!
-//! Session and user are asked for together, and together with what other requests of the thread ask for: of the session the
-//! stamp, of the user all, since many users are read with one command. Looked at is only what tells which version of them Redis
-//! holds ([`Reading`]). Where that is the version that was read for this credential before, so is all the rest, and what was made
+//! Session and user are asked for together, and together with what other requests of the thread ask for, with one command for
+//! all. Asked for is only what tells which version of them Redis holds: their stamps, which are there beside them ([`Reading`]). Where that is the version that was read for this credential before, so is all the rest, and what was made
 //! of it still holds. Redis is asked at every request and believed only as every other read of it is; all that is saved is to
 //! read the same bytes again. They are read in full every few seconds all the same, and whenever a guard was raised since they
 //! were: a row that is edited by hand, or a database that was set back, may give a version a second time.
@@ -19,10 +18,10 @@ use std::time::{Duration, Instant as Monotonic};
 use super::guards::{Began, Guards, Stamp};
 use super::recognised::{NEVER, Recognised};
 use super::session::SessionName;
-use super::shared::{Stored, failed, get};
+use super::shared::{Stored, failed, get, stamp};
 use super::{Cache, Inner, session, user};
 use crate::domain::Digest;
-use crate::redis::{Answer, Question, Redis, Strings, keys, pipe};
+use crate::redis::{Answer, Question, Strings, keys, pipe};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
 pub(super) const READINGS: usize = 10_000;
@@ -31,46 +30,42 @@ pub(super) const READINGS: usize = 10_000;
 /// meanwhile is met.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
-/// What tells the versions in which Redis holds the two: the session's stamp, and how the user begins.
-struct Versions {
-    stamp: Vec<u8>,
-    beginning: Vec<u8>,
-}
-
-impl Versions {
-    /// Whether Redis said these.
-    fn are(&self, [stamp, user]: &Strings) -> bool {
-        stamp.as_ref() == Some(&self.stamp) && user.as_ref().is_some_and(|user| user.starts_with(&self.beginning))
-    }
-}
-
 /// What a credential stands for, and what was read for it last.
 pub(super) struct Reading {
     name: SessionName,
     session_key: String,
     user_key: String,
     question: Arc<Question>,
-    /// The versions in which `who` was read from Redis, and when; `None` if it was not.
-    read: Option<(Versions, Began)>,
+    /// The stamps of session and user, as Redis has them with these versions.
+    stamps: [Vec<u8>; 2],
+    /// When `who` was read from Redis; `None` if it was not.
+    read: Option<Began>,
     who: Arc<Recognised>,
     /// The count of complete invalidations at which the guards last admitted both.
     admitted: AtomicU64,
 }
 
 impl Reading {
-    fn new(name: SessionName, who: Arc<Recognised>, redis: &Redis) -> Self {
+    fn new(name: SessionName, who: Arc<Recognised>) -> Self {
         let (session_key, user_key) = (name.key(), keys::user_id(who.user.id));
-        let command = session::stamp_of(redis.key(&session_key));
-        let question = Arc::new(Question { command, name: user_key.clone() });
-        Self { name, session_key, user_key, question, read: None, who, admitted: AtomicU64::new(NEVER) }
+        let question = Arc::new(Question([&session_key, &user_key].map(|key| keys::stamp(key))));
+        let stamps = [stamp(who.session.version, who.session.id), stamp(who.user.version, who.user.id)];
+        let (stamps, admitted) = (stamps.map(String::into_bytes), AtomicU64::new(NEVER));
+        Self { name, session_key, user_key, question, stamps, read: None, who, admitted }
+    }
+
+    /// Whether Redis has these versions if it has `said` that.
+    fn is_said_by(&self, said: &Strings) -> bool {
+        said.iter().zip(&self.stamps).all(|(said, stamp)| said.as_ref() == Some(stamp))
     }
 
     /// Whether it was read in full when `said` was said as well, not long before `now`, and stands since.
     fn is_of(&self, said: &Strings, guards: &Guards, now: Monotonic) -> bool {
-        let of_this = |(versions, read): &(Versions, Began)| {
-            versions.are(said) && now.saturating_duration_since(read.at) < READ_AGAIN && self.is_admitted(guards, *read)
-        };
-        self.read.as_ref().is_some_and(of_this)
+        self.read.is_some_and(|read| {
+            self.is_said_by(said)
+                && now.saturating_duration_since(read.at) < READ_AGAIN
+                && self.is_admitted(guards, read)
+        })
     }
 
     /// The same credential, read in full from what Redis says now.
@@ -87,10 +82,9 @@ impl Reading {
         }
         let session = cache.as_last_seen(session);
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
-        let (stamp, beginning) = (session::stamp(&session).into_bytes(), user::beginning(&stored).to_vec());
         let (expires_at, answer) = (self.who.expires_at, OnceLock::new());
         let who = Arc::new(Recognised { user, session, expires_at, hold: None, last_used, answer });
-        Some(Self { read: Some((Versions { stamp, beginning }, read)), ..Self::new(self.name, who, redis) })
+        Some(Self { read: Some(read), ..Self::new(self.name, who) })
     }
 
     /// Whether what was read from `read` on is not older than what is known of.
@@ -171,8 +165,7 @@ impl Cache {
             asked.reading = Arc::new(Box::pin(asked.reading.renewed(self)).await?);
             now = Monotonic::now();
             readings.put(asked.credential, asked.reading.clone(), |_| false);
-            let (_, read) = asked.reading.read.as_ref()?;
-            if !asked.reading.is_admitted(guards, *read) {
+            if !asked.reading.is_admitted(guards, asked.reading.read?) {
                 return None;
             }
         }
@@ -190,9 +183,8 @@ impl Cache {
 
     /// Makes it possible to ask Redis alone for this credential.
     pub(super) fn keep_for_redis(&self, credential: Digest, name: SessionName, who: &Arc<Recognised>) {
-        let Some(redis) = self.0.shared.redis().filter(|_| self.asks_redis_alone()) else { return };
-        if self.0.readings.get(&credential).is_none() {
-            self.0.readings.put(credential, Arc::new(Reading::new(name, who.clone(), redis)), |_| false);
+        if self.asks_redis_alone() && self.0.readings.get(&credential).is_none() {
+            self.0.readings.put(credential, Arc::new(Reading::new(name, who.clone())), |_| false);
         }
     }
 }

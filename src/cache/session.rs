@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use super::Cache;
-use super::shared::{Kind, Lookup, Mark, SCHEMA, Stored, hash};
+use super::shared::{Fill, Kind, Lookup, Mark, SCHEMA, Stored, hash};
 use super::tier::{Began, Entry, FROM_DATABASE};
 use crate::domain::{Digest, SessionId};
 use crate::redis::{Cmd, Key, cmd, keys};
@@ -123,12 +123,12 @@ impl Cache {
     async fn share_session(&self, key: &str, session: &Session, began: Began) {
         let Ok(json) = serde_json::to_string(session) else { return };
         let version = session.version.to_string();
-        let stamp = stamp(session);
-        let fields =
-            hash(&[("schema", &SCHEMA.to_string()), ("version", &version), ("stamp", &stamp), ("session", &json)]);
+        let value = hash(&[("schema", &SCHEMA.to_string()), ("version", &version), ("session", &json)]);
         let left = (session.expires_at - self.0.clock.now()).to_std().unwrap_or(Duration::ZERO);
-        let life = (session.version, self.0.shared.shortened(SESSION_TTL).min(left));
-        self.0.shared.fill(key, life, fields, began, &self.0.session_counts).await;
+        let ttl = self.0.shared.shortened(SESSION_TTL).min(left);
+        let stamp = self.0.shared.stamp(session.version, session.id);
+        let fill = Fill { key, version: session.version, stamp, ttl, value };
+        self.0.shared.fill(fill, began, &self.0.session_counts).await;
     }
 
     async fn read_session(&self, name: SessionName) -> Result<Option<Session>, StoreError> {
@@ -151,16 +151,6 @@ pub(super) fn session_marks(id: SessionId, token: Option<Digest>, version: i64) 
     let by_token = token.map(|digest| keys::session(&digest));
     let all = by_token.into_iter().chain([keys::session_id(id)]);
     all.map(|key| Mark { key, kind: Kind::Session, version }).collect()
-}
-
-/// What tells a session in one version from all others: the field `stamp`, which a tombstone does not have.
-pub(super) fn stamp(session: &Session) -> String {
-    format!("{SCHEMA} {} {}", session.version, session.id)
-}
-
-/// Asks for the stamp alone.
-pub(super) fn stamp_of(key: Key<'_>) -> Cmd {
-    cmd("HGET").arg(key).arg("stamp").take()
 }
 
 /// Asks for the fields of a session.

@@ -5,6 +5,7 @@
 //! writer can die before it has left its tombstone, so Redis is believed only for [`BELIEVED`] after a
 //! [look](super::changes) at the database has repaired it, and not at all after an outage until the next look.
 
+use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -16,6 +17,7 @@ use super::statistics::Counts;
 use super::tier::{Began, TTL as FILL_WITHIN};
 use crate::domain::Entropy;
 use crate::redis::{Cmd, FromRedisValue, Key, Redis, RedisError, Script, cmd, keys, pipe};
+use crate::settings;
 
 /// Goes with every value. One of another schema is discarded: raise this when a cached type changes its form.
 pub(super) const SCHEMA: u32 = 1;
@@ -25,7 +27,7 @@ const BELIEVED: Duration = Duration::from_secs(2);
 const TOMBSTONE_TTL: Duration = Duration::from_secs(330);
 
 static FILL: Script = Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/fill.lua")));
-pub(super) static FORGET: Script =
+static FORGET: Script =
     Script::new(concat!(include_str!("scripts/version_of.lua"), include_str!("scripts/forget.lua")));
 
 /// What Redis said.
@@ -80,6 +82,17 @@ pub(super) enum Kind {
     Session,
 }
 
+/// A value on its way into Redis.
+pub(super) struct Fill<'a> {
+    pub(super) key: &'a str,
+    pub(super) version: i64,
+    /// See [`Shared::stamp`].
+    pub(super) stamp: String,
+    pub(super) ttl: Duration,
+    /// One string, or the fields and values of a hash in turn.
+    pub(super) value: Vec<Vec<u8>>,
+}
+
 /// That Redis holds nothing older than the database did at some moment.
 pub(super) struct Belief {
     looked: Monotonic,
@@ -110,6 +123,8 @@ pub(super) struct Shared {
     redis: Option<Redis>,
     /// Where instances tell each other what to forget. There can be one although no entries are kept in it.
     channel: Option<Redis>,
+    /// Whether what is put there has a stamp.
+    stamps: bool,
     entropy: Entropy,
     belief: Mutex<Believed>,
 }
@@ -122,10 +137,16 @@ struct Believed {
 }
 
 impl Shared {
-    /// `keeps`: whether entries are kept in `redis`. Other instances are told through it either way.
-    pub(super) fn new(redis: Option<Redis>, keeps: bool) -> Self {
-        let channel = redis.clone();
-        Self { redis: redis.filter(|_| keeps), channel, entropy: Entropy::system(), belief: Mutex::default() }
+    /// `settings` tell whether entries are kept in `redis`. Other instances are told through it either way.
+    pub(super) fn new(redis: Option<Redis>, settings: &settings::Cache) -> Self {
+        let (channel, stamps) = (redis.clone(), settings.asks_redis_alone());
+        Self {
+            redis: redis.filter(|_| settings.redis),
+            channel,
+            stamps,
+            entropy: Entropy::system(),
+            belief: Mutex::default(),
+        }
     }
 
     /// The Redis that entries are kept in.
@@ -206,15 +227,8 @@ impl Shared {
         Lookup::Nothing
     }
 
-    /// Stores a versioned value for at most `ttl`, unless Redis knows a newer version or the load began too long ago.
-    pub(super) async fn fill(
-        &self,
-        key: &str,
-        (version, ttl): (i64, Duration),
-        value: Vec<Vec<u8>>,
-        began: Began,
-        counts: &Counts,
-    ) {
+    /// Stores what a load that began at `began` has found, unless Redis knows a newer version or that was too long ago.
+    pub(super) async fn fill(&self, Fill { key, version, stamp, ttl, value }: Fill<'_>, began: Began, counts: &Counts) {
         let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return };
         if ttl < Duration::from_millis(1) {
             return;
@@ -224,9 +238,9 @@ impl Shared {
             counts.refused_fills.one();
             return;
         }
-        let mut args = vec![version.to_string().into_bytes(), millis(ttl).into_bytes()];
+        let mut args = [version.to_string(), millis(ttl), stamp].map(String::into_bytes).to_vec();
         args.extend(value);
-        match redis.run_script::<u8>(&FILL, &[key], args).await {
+        match redis.run_script::<u8>(&FILL, &[key, &keys::stamp(key)], args).await {
             Ok(1) => {}
             Ok(_) => counts.refused_fills.one(),
             Err(error) => failed(&error, counts),
@@ -257,11 +271,7 @@ impl Shared {
                 }
                 redis.pipeline::<()>(commands).await
             }
-            Kind::User | Kind::Session => {
-                let mut args = mark.arguments(TOMBSTONE_TTL, !repair);
-                args.extend(mark.tombstone());
-                redis.run_script::<u8>(&FORGET, &[&mark.key], args).await.map(drop)
-            }
+            Kind::User | Kind::Session => mark.put(redis, TOMBSTONE_TTL, !repair, "", mark.tombstone()).await,
         };
         done.inspect_err(|error| failed(error, counts)).is_ok()
     }
@@ -271,6 +281,12 @@ impl Shared {
         let Some(redis) = &self.channel else { return true };
         let told = redis.query::<()>(cmd("PUBLISH").arg(keys::INVALIDATIONS).arg(mark.message()).take()).await;
         told.inspect_err(|error| failed(error, counts)).is_ok()
+    }
+
+    /// What is put beside the version `version` of the row `id`, so that its version can be read alone, and together with those
+    /// of others; nothing where no instance like this one reads it.
+    pub(super) fn stamp(&self, version: i64, id: impl Display) -> String {
+        if self.stamps { stamp(version, id) } else { String::new() }
     }
 
     /// `ttl` made shorter by up to two fifths, so that what was stored together does not expire together.
@@ -285,10 +301,23 @@ impl Mark {
         format!("{} {}", self.version, self.key)
     }
 
-    /// What [`FORGET`] takes in front of the value that it puts for `ttl`.
-    pub(super) fn arguments(&self, ttl: Duration, tells: bool) -> Vec<Vec<u8>> {
+    /// Puts `value` with its stamp, which are a tombstone without one or the new version, in the place of what is older, for
+    /// `ttl`.
+    pub(super) async fn put(
+        &self,
+        redis: &Redis,
+        ttl: Duration,
+        tells: bool,
+        stamp: &str,
+        value: Vec<Vec<u8>>,
+    ) -> Result<(), RedisError> {
         let (channel, message) = if tells { (keys::INVALIDATIONS, self.message()) } else { ("", String::new()) };
-        vec![self.version.to_string().into_bytes(), millis(ttl).into_bytes(), channel.into(), message.into_bytes()]
+        let mut args = vec![self.version.to_string(), millis(ttl), channel.to_owned(), message, stamp.to_owned()]
+            .into_iter()
+            .map(String::into_bytes)
+            .collect::<Vec<_>>();
+        args.extend(value);
+        redis.run_script::<u8>(&FORGET, &[&self.key, &keys::stamp(&self.key)], args).await.map(drop)
     }
 
     fn tombstone(&self) -> Vec<Vec<u8>> {
@@ -297,6 +326,11 @@ impl Mark {
         }
         vec![format!(r#"{{"schema":{SCHEMA},"version":{}}}"#, self.version).into_bytes()]
     }
+}
+
+/// What tells the version `version` of the row `id` from all others.
+pub(super) fn stamp(version: i64, id: impl Display) -> String {
+    format!("{SCHEMA} {version} {id}")
 }
 
 /// The fields of a hash, as they go to a script.

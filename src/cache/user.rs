@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use super::Cache;
-use super::shared::{Envelope, Lookup, SCHEMA, Stored, get};
+use super::shared::{Envelope, Fill, Lookup, SCHEMA, Stored, get};
 use super::tier::{Began, Entry, FROM_DATABASE};
 use crate::domain::UserId;
 use crate::redis::keys;
@@ -44,8 +44,10 @@ impl Cache {
     /// Fills Redis with what a load that began at `began` has found.
     pub(super) async fn share_user(&self, key: &str, user: &User, began: Began) {
         let Some(value) = stored(user) else { return };
-        let life = (user.version, self.0.shared.shortened(USER_TTL));
-        self.0.shared.fill(key, life, vec![value], began, &self.0.user_counts).await;
+        let ttl = self.0.shared.shortened(USER_TTL);
+        let stamp = self.0.shared.stamp(user.version, user.id);
+        let fill = Fill { key, version: user.version, stamp, ttl, value: vec![value] };
+        self.0.shared.fill(fill, began, &self.0.user_counts).await;
     }
 
     async fn read_user(&self, id: UserId) -> Result<Option<User>, StoreError> {
@@ -58,14 +60,6 @@ impl Cache {
 /// The user as Redis holds it.
 pub(super) fn stored(user: &User) -> Option<Vec<u8>> {
     serde_json::to_vec(&Envelope { schema: SCHEMA, version: user.version, user: Some(user) }).ok()
-}
-
-/// As many bytes of a stored user as tell it in one version from all others: schema, version and id, and none of what may
-/// change without them. A tombstone begins in another way.
-pub(super) fn beginning(stored: &[u8]) -> &[u8] {
-    const ID: &[u8] = br#""user":{"id":"00000000-0000-0000-0000-000000000000""#;
-    let length = stored.windows(8).position(|at| at == br#","user":"#).map_or(stored.len(), |at| at + 1 + ID.len());
-    &stored[..length.min(stored.len())]
 }
 
 /// What Redis holds of the user `id`.

@@ -12,7 +12,7 @@ use futures_util::future::{join, join_all};
 use super::Cache;
 use super::mapping::{MAPPING_TTL, mappings_of};
 use super::response_key::Resource;
-use super::shared::{FORGET, Kind, Mark, Shared, failed, millis};
+use super::shared::{Kind, Mark, Shared, failed, millis};
 use super::statistics::Counts;
 use super::tier::{Entry, TTL as FILL_WITHIN};
 use super::user::{USER_TTL, stored};
@@ -70,7 +70,7 @@ impl Cache {
         let is_fresh = self.0.clock.now() - user.updated_at <= clock::span(FILL_WITHIN);
         if self.0.shared.channel().is_some() {
             let (id, shared, counts) = (user.id.to_string(), &self.0.shared, &self.0.id_counts);
-            let value = if is_fresh { stored(user) } else { None };
+            let value = stored(user).filter(|_| is_fresh).map(|value| (shared.stamp(user.version, user.id), value));
             let leading = join_all(names.iter().map(|key| shared.write_mapping(key, &id, counts)));
             let removing = join_all(gone.iter().map(|mark| shared.forget(mark, false, counts)));
             join(shared.write(&by_id, value, &self.0.user_counts), join(leading, removing)).await;
@@ -86,15 +86,13 @@ impl Cache {
 }
 
 impl Shared {
-    /// Puts `value` where [`Self::forget`] puts a tombstone, which there is without a value, and tells the other instances.
-    async fn write(&self, mark: &Mark, value: Option<Vec<u8>>, counts: &Counts) {
-        let (Some(redis), Some(value)) = (self.redis(), value) else {
+    /// Puts a stamp and a value where [`Self::forget`] puts a tombstone, which there is without these, and tells the other instances.
+    async fn write(&self, mark: &Mark, value: Option<(String, Vec<u8>)>, counts: &Counts) {
+        let (Some(redis), Some((stamp, value))) = (self.redis(), value) else {
             self.forget(mark, false, counts).await;
             return;
         };
-        let mut args = mark.arguments(self.shortened(USER_TTL), true);
-        args.push(value);
-        if let Err(error) = redis.run_script::<u8>(&FORGET, &[&mark.key], args).await {
+        if let Err(error) = mark.put(redis, self.shortened(USER_TTL), true, &stamp, vec![value]).await {
             failed(&error, counts);
         }
     }

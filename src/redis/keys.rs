@@ -8,6 +8,7 @@
 //! | `user:id:{id}` | string | a user, as the cache keeps it | 300 s |
 //! | `user:email:{email}`, `user:username:{name}`, `user:phone:{phone}` | string | the id of that user | 1800 s |
 //! | `session:{sha256 of the token}`, `session:id:{id}` | hash | a session | 300 s, never past its expiry |
+//! | the key of a user by id or of a session, and `:stamp` | string | in which version that is there, for instances that keep nothing in memory | as that |
 //! | `{resource}:{operation}:{parameters}:{viewer}` | string | an answer of the API, as the cache keeps it | its use's time |
 //! | `generation:{resource}` | string | what the answers of that resource must be marked with | until Redis loses it |
 //! | `gatepost:probe` | string | proof that the server takes writes | 1 s |
@@ -82,6 +83,11 @@ pub fn session(token: &Digest) -> String {
     format!("session:{}", token.hex())
 }
 
+/// What tells in which version the user or session under `key` is there.
+pub fn stamp(key: &str) -> String {
+    [key, ":stamp"].concat()
+}
+
 /// What the names of generations begin with.
 pub const GENERATIONS: &str = "generation:";
 
@@ -110,6 +116,7 @@ mod tests {
         assert_eq!(response("users", "list", "limit=50", "admin"), "users:list:limit=50:admin");
         assert_eq!(rate("login_email", "ab12"), "rate:login_email:ab12");
         assert!(session(&Digest::of(b"token")).starts_with("session:3c469e9d6c5875d3"));
+        assert_eq!(stamp("session:id:7"), "session:id:7:stamp");
         assert_eq!(MAIL_LISTS.map(|list| list.starts_with("{mail}:")), [true; 4]);
     }
 }

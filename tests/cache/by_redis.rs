@@ -58,6 +58,28 @@ async fn each_request_asks_redis_and_the_same_bytes_are_read_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_instance_with_memory_has_stored_is_read_in_full_each_time() {
+    let world = World::new(Backend::Sqlite).await;
+    let (with_memory, cache) = (world.quiet_instance().await, world.instance_with(&redis_alone()).await);
+    let person = world.sign_in("ann@example.com").await;
+    for cache in [&with_memory, &cache] {
+        assert!(recognise(cache, &person).await.is_some());
+    }
+    assert_eq!(world.redis.ask::<Vec<String>>(&["KEYS", "*:stamp"]).await, [""; 0]);
+    let loads = cache.stats().sessions.loads;
+    for _ in 0..2 {
+        let told = ask(&cache, &person).await.unwrap();
+        assert_eq!((&told.user, &told.session), (&person.user, &person.session));
+    }
+    assert_eq!(cache.stats().sessions.loads, loads);
+    // Only what the one that asks Redis alone has written has a stamp, for as long as it stands.
+    cache.user_written(None, &person.user).await;
+    assert!(world.redis.ask::<bool>(&["EXISTS", &format!("user:id:{}:stamp", person.user.id)]).await);
+    with_memory.forget_user(&person.user).await;
+    assert_eq!(world.redis.ask::<Vec<String>>(&["KEYS", "*:stamp"]).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_instance_forgets_is_no_longer_told() {
     for forgets_user in [true, false] {
         let (world, cache, person) = known().await;
@@ -117,17 +139,24 @@ async fn nothing_strange_is_told() {
     let stored: String = world.redis.ask(&["GET", &mine]).await;
     let theirs: String = world.redis.ask(&["GET", &theirs]).await;
     assert!(ask(&cache, &person).await.is_some());
+    // Where the stamp is another than that of what was read, everything is read.
+    let stamp = format!("{mine}:stamp");
+    assert!(world.redis.ask::<String>(&["GET", &stamp]).await.contains(&person.user.id.to_string()));
+    let their_stamp: String = world.redis.ask(&["GET", &format!("{}:stamp", other.key())]).await;
     for strange in ["", "{", "null", theirs.as_str(), &stored.replace("\"schema\":1", "\"schema\":2")] {
         world.redis.ask::<()>(&["SET", &mine, strange]).await;
+        world.redis.ask::<()>(&["SET", &stamp, &their_stamp]).await;
         assert!(ask(&cache, &person).await.is_none(), "{strange}");
     }
-    world.redis.ask::<i64>(&["DEL", &mine]).await;
-    world.redis.ask::<i64>(&["LPUSH", &mine, "a list"]).await;
+    for key in [&mine, &stamp] {
+        world.redis.ask::<i64>(&["DEL", key]).await;
+        world.redis.ask::<i64>(&["LPUSH", key, "a list"]).await;
+    }
     assert!(ask(&cache, &person).await.is_none());
     world.redis.ask::<()>(&["SET", &mine, &stored]).await;
-    assert!(ask(&cache, &person).await.is_some());
+    assert!(ask(&cache, &person).await.is_some(), "what is strange about the stamp alone does no harm");
     // The session of somebody else, under the key of this one.
-    world.redis.ask::<i64>(&["DEL", &person.key()]).await;
+    world.redis.ask::<i64>(&["DEL", &person.key(), &format!("{}:stamp", person.key())]).await;
     world.redis.ask::<i64>(&["COPY", &other.key(), &person.key()]).await;
     assert!(ask(&cache, &person).await.is_none());
 }

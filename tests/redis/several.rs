@@ -26,7 +26,7 @@ pub(crate) async fn every_kind_of_call_works(redis: &Redis) {
     let mut commands = pipe();
     commands.cmd("INCR").arg(redis.key("two")).cmd("MGET").arg(redis.key("one")).arg(redis.key("two"));
     assert_eq!(redis.pipeline::<(i64, Vec<i64>)>(commands).await.unwrap(), (4, vec![4, 4]));
-    let question = Question { command: cmd("GET").arg(redis.key("one")).take(), name: "two".to_owned() };
+    let question = Question(["one", "two"].map(str::to_owned));
     let answers = redis.ask_together(question.into()).await.unwrap();
     assert_eq!(answers, [Some(b"4".to_vec()), Some(b"4".to_vec())]);
     ids_wait_in_lists_and_are_popped(redis).await;

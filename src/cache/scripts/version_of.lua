@@ -15,13 +15,21 @@ local function version_of(key)
   return tonumber(version)
 end
 
--- Replaces what is under `key`: by a string if `value` is one piece, by a hash if it is field, value, field, value, …
+-- Puts `value` under `key`: a string if it is one piece, a hash if it is field, value, field, value, …
 local function put(key, ttl, value)
-  redis.call('DEL', key)
   if #value == 1 then
     redis.call('SET', key, value[1], 'PX', ttl)
   else
     redis.call('HSET', key, unpack(value))
     redis.call('PEXPIRE', key, ttl)
   end
+end
+
+-- Replaces what is under the first of the keys by `value`, and what is under the second by its `stamp`, of which there is
+-- none if it is empty. A stamp is there only beside the value that it was put with: it goes first and comes last, should
+-- anything in between fail.
+local function replace(keys, ttl, stamp, value)
+  redis.call('DEL', keys[2], keys[1])
+  put(keys[1], ttl, value)
+  if stamp ~= '' then put(keys[2], ttl, { stamp }) end
 end
