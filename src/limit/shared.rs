@@ -1,6 +1,6 @@
 //! The limiter that all instances share: an exact sliding-window log in Redis, on its clock. All checks of a request are
 //! one script, so they cost one round trip and are decided together; and what the requests of one thread ask at the same
-//! moment goes out as one call, in which they are decided one after another.
+//! moment shares calls, in each of which they are decided one after another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ static SLIDING_WINDOW: Script = Script::new(include_str!("scripts/sliding_window
 /// nothing else.
 const MOST: usize = 64;
 
-/// Nobody waits for another's answer: what a thread does about a decision is too little to be done beside the next call.
-const PORTIONS: Portions = Portions { most: MOST, enough: usize::MAX, near: Duration::MAX };
+/// What a thread does about a decision is little beside what Redis does, so Redis is to have the next before it.
+const PORTIONS: Portions = Portions { most: MOST, enough: 8, parts: 3, near: Duration::from_millis(5) };
 
 /// The bytes in which it answers.
 const TOLD: usize = 20;

@@ -4,27 +4,27 @@
 //! server a reading and a writing. Where many requests of one thread ask at the same moment, they can share all that.
 //!
 //! **The life of a question.** It waits in the thread's queue. What has come up in one turn of the thread's runtime goes out at
-//! the end of that turn, unless the thread is busy: once there are [enough](Portions::enough), no more than half of all that are
-//! there goes out, and the others wait for an answer to come. So the server works on one half while the thread works on the
-//! other; were all of them sent as they come, they would soon all be answered at once, and thread and server would wait for each
-//! other by turns.
+//! the end of that turn, unless the thread is busy: once there are [enough](Portions::enough), all that are there go in
+//! [parts](Portions::parts), and while all parts but one are on their way, the last waits for an answer to come. So the server works
+//! on some while the thread works on the others; were all of them sent as they come, they would soon all be answered at once, and
+//! thread and server would wait for each other by turns.
 //!
 //! That is worth its while only where the server is [near](Portions::near). Where it has taken longer to answer, or has not
 //! answered for longer, nobody waits for another's answer, and what waits goes out with what comes up next.
 //!
-//! **What ends it.** A task carries the questions. Who leaves takes nothing from the others: what was asked is sent. If the
-//! runtime ends first, nobody answers, and the queue is as new.
+//! **What ends it.** A task, the carrier, sends the questions of a thread and hands out the answers, for as long as there are any.
+//! Who leaves takes nothing from the others: what was asked is sent. If the runtime ends first, nobody answers, and the queue
+//! is as new.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{MaybeDone, maybe_done};
 use tokio::sync::oneshot;
 
 use super::RedisError;
@@ -32,10 +32,14 @@ use super::RedisError;
 /// How many questions go out. None of these is zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Portions {
-    /// The most that come up in one turn and are sent together. What has waited for a slow server goes out as one.
+    /// The most that are sent together.
     pub most: usize,
-    /// With so many on their way, further ones wait for an answer.
+    /// With so many on their way, further ones may have to wait for an answer; of more than so many, so many are sent together at
+    /// least.
     pub enough: usize,
+    /// Into how many parts all are divided, of which one waits. Two where the thread has more to do for them than the server:
+    /// then it never waits. Three where it has less: then the server always has the next before it.
+    pub parts: usize,
     /// A server that takes longer for an answer is waited for by nobody but those it is to answer.
     pub near: Duration,
 }
@@ -70,7 +74,7 @@ impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
     /// each of them in their order.
     pub fn add<S, F>(&self, owner: &Arc<T>, question: Q, portions: Portions, sender: impl FnOnce() -> S) -> Answer<A>
     where
-        S: Fn(Vec<Q>) -> F + Send + 'static,
+        S: Fn(Vec<Q>) -> F + Send + Unpin + 'static,
         F: Future<Output = Result<Vec<A>, RedisError>> + Send + 'static,
     {
         let mut open = self.0.borrow_mut();
@@ -81,7 +85,8 @@ impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
         if let Some((_, queue)) = open.as_ref()
             && queue.add((question, to), portions)
         {
-            tokio::spawn(Carrier { queue: queue.clone(), portions, carries: None }.carry(sender()));
+            let carrier = Carrier { queue: queue.clone(), portions, send: sender(), sent: Vec::new(), is_done: false };
+            tokio::spawn(carrier);
         }
         Answer(answer)
     }
@@ -105,46 +110,83 @@ impl<A> Future for Answer<A> {
 struct Queue<Q, A>(Mutex<State<Q, A>>);
 
 struct State<Q, A> {
-    waiting: VecDeque<(Q, Asker<A>)>,
+    waiting: VecDeque<Asked<Q, A>>,
     /// Questions that were sent and are not answered.
     on_the_way: usize,
-    /// Carriers that take what waits at the end of this turn, the most that are sent together each.
-    starting: usize,
     /// When the last ones were sent, and how long those took that were answered last.
     sent: Option<Instant>,
     took: Duration,
-    /// Where there is none, nothing waits.
-    carriers: usize,
+    carrier: Presence,
+}
+
+/// A question, and who asks it.
+type Asked<Q, A> = (Q, Asker<A>);
+
+/// Where the carrier is.
+#[derive(Default)]
+enum Presence {
+    /// There is none, and nothing waits.
+    #[default]
+    Gone,
+    /// It will look at the queue.
+    Awake,
+    /// It will when this is woken.
+    Asleep(Waker),
+}
+
+impl<Q, A> Default for State<Q, A> {
+    fn default() -> Self {
+        let (waiting, carrier) = (VecDeque::new(), Presence::Gone);
+        Self { waiting, on_the_way: 0, sent: None, took: Duration::ZERO, carrier }
+    }
 }
 
 impl<Q, A> Default for Queue<Q, A> {
     fn default() -> Self {
-        Self(Mutex::new(State {
-            waiting: VecDeque::new(),
-            on_the_way: 0,
-            starting: 0,
-            sent: None,
-            took: Duration::ZERO,
-            carriers: 0,
-        }))
+        Self(Mutex::default())
     }
 }
 
 impl<Q, A> Queue<Q, A> {
-    /// Whether it needs one more carrier, which is counted then.
-    fn add(&self, asked: (Q, Asker<A>), portions: Portions) -> bool {
+    /// Whether it needs a carrier, which is counted on then.
+    fn add(&self, asked: Asked<Q, A>, portions: Portions) -> bool {
         let mut state = self.state();
         state.waiting.push_back(asked);
-        let taken = state.taken(portions);
-        if state.waiting.len() <= taken {
-            return false;
+        match &state.carrier {
+            Presence::Gone => {
+                state.carrier = Presence::Awake;
+                true
+            }
+            Presence::Asleep(_) if state.may_go(portions, 0, Instant::now()) => {
+                let carrier = mem::replace(&mut state.carrier, Presence::Awake);
+                drop(state);
+                if let Presence::Asleep(waker) = carrier {
+                    waker.wake();
+                }
+                false
+            }
+            Presence::Awake | Presence::Asleep(_) => false,
         }
-        if state.on_the_way.saturating_add(taken) >= portions.enough && !state.is_slow(portions, Instant::now()) {
-            return false;
+    }
+
+    /// What is to be sent together at `now`, when so many are `answered` that are about to ask again; `None` if that is nothing.
+    fn take(&self, portions: Portions, answered: usize, now: Instant) -> Option<Vec<Asked<Q, A>>> {
+        let mut state = self.state();
+        if !state.may_go(portions, answered, now) {
+            return None;
         }
-        state.starting += 1;
-        state.carriers += 1;
-        true
+        let portion = if state.is_slow(portions, now) { portions.most } else { state.portion(portions, answered) };
+        let count = portion.min(state.waiting.len());
+        state.on_the_way += count;
+        state.sent = Some(now);
+        Some(state.waiting.drain(..count).collect())
+    }
+
+    /// So many are answered that were sent at `since`.
+    fn settle(&self, count: usize, since: Instant) {
+        let mut state = self.state();
+        state.on_the_way -= count;
+        state.took = since.elapsed();
     }
 
     fn state(&self) -> MutexGuard<'_, State<Q, A>> {
@@ -153,9 +195,19 @@ impl<Q, A> Queue<Q, A> {
 }
 
 impl<Q, A> State<Q, A> {
-    /// How many of those that wait are taken at the end of this turn.
-    fn taken(&self, portions: Portions) -> usize {
-        self.starting.saturating_mul(portions.most)
+    /// How many are sent together.
+    fn portion(&self, portions: Portions, answered: usize) -> usize {
+        let there = self.waiting.len() + self.on_the_way + answered;
+        there.div_ceil(portions.parts).max(portions.enough).min(portions.most)
+    }
+
+    /// Whether something waits that need not wait longer.
+    fn may_go(&self, portions: Portions, answered: usize, now: Instant) -> bool {
+        let room = || {
+            let but_one = self.portion(portions, answered).saturating_mul(portions.parts.saturating_sub(2));
+            self.on_the_way < portions.enough || self.on_the_way <= but_one
+        };
+        !self.waiting.is_empty() && (room() || self.is_slow(portions, now))
     }
 
     /// Whether the server is so slow that nobody is to wait for another's answer.
@@ -163,109 +215,92 @@ impl<Q, A> State<Q, A> {
         let silent = |sent| self.on_the_way > 0 && now.saturating_duration_since(sent) > portions.near;
         self.took > portions.near || self.sent.is_some_and(silent)
     }
-
-    /// A carrier has nothing on its way any more; gives how many it had.
-    fn settle(&mut self, carries: &mut Option<Carried>) -> usize {
-        let Some(Carried { count, .. }) = carries.replace(Carried::default()) else {
-            self.starting -= 1;
-            return 0;
-        };
-        self.on_the_way -= count;
-        count
-    }
-}
-
-/// What a carrier has on its way: nothing by default.
-#[derive(Clone, Copy, Default)]
-struct Carried {
-    count: usize,
-    since: Option<Instant>,
 }
 
 /// Carries questions to the server and answers back, some at a time.
-struct Carrier<Q, A> {
+struct Carrier<Q, A, S, F> {
     queue: Arc<Queue<Q, A>>,
     portions: Portions,
-    /// `None` before it has taken any.
-    carries: Option<Carried>,
+    send: S,
+    sent: Vec<Sent<F, A>>,
+    is_done: bool,
 }
 
-impl<Q, A> Carrier<Q, A> {
-    async fn carry<F>(mut self, send: impl Fn(Vec<Q>) -> F)
-    where
-        F: Future<Output = Result<Vec<A>, RedisError>>,
-    {
-        let mut next = self.take().map(|asked| Sent::new(asked, &send));
-        while let Some(mut sent) = next {
-            let outcome = sent.outcome().await;
-            next = self.take().map(|asked| Sent::new(asked, &send));
-            if let Some(next) = &mut next {
-                // Off to the server before those who have their answers go on.
-                next.begin().await;
+impl<Q, A, S, F> Future for Carrier<Q, A, S, F>
+where
+    S: Fn(Vec<Q>) -> F + Unpin,
+    F: Future<Output = Result<Vec<A>, RedisError>>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { queue, portions, send, sent, is_done } = self.get_mut();
+        loop {
+            let mut answered = Vec::new();
+            sent.retain_mut(|sent| sent.is_on_the_way(queue, &mut answered, cx));
+            let (count, now) = (answered.iter().map(|(_, askers)| askers.len()).sum(), Instant::now());
+            // Off to the server before those who have their answers go on.
+            while let Some(asked) = queue.take(*portions, count, now) {
+                let mut next = Sent::new(asked, send, now);
+                if next.is_on_the_way(queue, &mut answered, cx) {
+                    sent.push(next);
+                }
             }
-            hand_out(outcome, sent.askers);
+            for (outcome, askers) in answered {
+                hand_out(outcome, askers);
+            }
+            let mut state = queue.state();
+            if !sent.is_empty() {
+                state.carrier = Presence::Asleep(cx.waker().clone());
+                return Poll::Pending;
+            }
+            if state.waiting.is_empty() {
+                state.carrier = Presence::Gone;
+                *is_done = true;
+                return Poll::Ready(());
+            }
         }
-    }
-
-    /// What is to be sent now that what was sent before is answered; `None` if that is nothing.
-    fn take(&mut self) -> Option<Vec<(Q, Asker<A>)>> {
-        let (mut state, now, portions) = (self.queue.state(), Instant::now(), self.portions);
-        if let Some(since) = self.carries.and_then(|carried| carried.since) {
-            state.took = now.saturating_duration_since(since);
-        }
-        let answered = state.settle(&mut self.carries);
-        let is_slow = state.is_slow(portions, now);
-        let free = state.waiting.len().saturating_sub(state.taken(portions));
-        if free == 0 || (state.on_the_way >= portions.enough && !is_slow) {
-            return None;
-        }
-        let there = state.waiting.len() + state.on_the_way + answered;
-        let half = there.div_ceil(2).max(portions.enough).min(portions.most);
-        let count = if is_slow { free } else { half.min(free) };
-        state.on_the_way += count;
-        state.sent = Some(now);
-        self.carries = Some(Carried { count, since: Some(now) });
-        Some(state.waiting.drain(..count).collect())
     }
 }
 
-impl<Q, A> Drop for Carrier<Q, A> {
+impl<Q, A, S, F> Drop for Carrier<Q, A, S, F> {
     fn drop(&mut self) {
-        let mut state = self.queue.state();
-        state.settle(&mut self.carries);
-        state.carriers -= 1;
-        // Something waits only where the runtime has ended before its time, or what sends has panicked.
-        let left = if state.carriers == 0 { mem::take(&mut state.waiting) } else { VecDeque::new() };
-        drop(state);
-        drop(left);
+        if !self.is_done {
+            // The runtime has ended before its time, or what sends has panicked.
+            let mut state = self.queue.state();
+            let left = mem::take(&mut *state);
+            drop(state);
+            drop(left);
+        }
     }
 }
+
+/// How it ended for those who asked together.
+type Answered<A> = (Result<Vec<A>, RedisError>, Vec<Asker<A>>);
 
 /// What was sent together.
-struct Sent<F: Future, A> {
-    /// On the heap: otherwise all that sending needs is moved about with the task before it begins.
-    sending: Pin<Box<MaybeDone<F>>>,
+struct Sent<F, A> {
+    /// On the heap: otherwise all that sending needs is moved about.
+    sending: Pin<Box<F>>,
     askers: Vec<Asker<A>>,
+    since: Instant,
 }
 
-impl<F: Future, A> Sent<F, A>
+impl<F, A> Sent<F, A>
 where
     F: Future<Output = Result<Vec<A>, RedisError>>,
 {
-    fn new<Q>(asked: Vec<(Q, Asker<A>)>, send: &impl Fn(Vec<Q>) -> F) -> Self {
+    fn new<Q>(asked: Vec<Asked<Q, A>>, send: &impl Fn(Vec<Q>) -> F, since: Instant) -> Self {
         let (questions, askers) = asked.into_iter().unzip();
-        Self { sending: Box::pin(maybe_done(send(questions))), askers }
+        Self { sending: Box::pin(send(questions)), askers, since }
     }
 
-    /// Does what can be done without waiting.
-    async fn begin(&mut self) {
-        poll_fn(|cx| Poll::Ready(self.sending.as_mut().poll(cx).is_ready())).await;
-    }
-
-    async fn outcome(&mut self) -> Result<Vec<A>, RedisError> {
-        self.sending.as_mut().await;
-        // It is asked for once.
-        self.sending.as_mut().take_output().unwrap_or(Err(RedisError::Unavailable))
+    /// Does what can be done without waiting. Whether it is not answered yet; otherwise it is settled in `queue` and told to `answered`.
+    fn is_on_the_way<Q>(&mut self, queue: &Queue<Q, A>, answered: &mut Vec<Answered<A>>, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(outcome) = self.sending.as_mut().poll(cx) else { return true };
+        queue.settle(self.askers.len(), self.since);
+        answered.push((outcome, mem::take(&mut self.askers)));
+        false
     }
 }
 

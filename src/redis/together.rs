@@ -9,7 +9,7 @@ use super::link::Link;
 use super::{Cmd, Redis, RedisError};
 
 /// As many as are enough keep a thread busy for about as long as a server needs for them that is near.
-const PORTIONS: Portions = Portions { most: 256, enough: 8, near: Duration::from_millis(5) };
+const PORTIONS: Portions = Portions { most: 256, enough: 8, parts: 2, near: Duration::from_millis(5) };
 
 const READ_ALL: &str = "MGET";
 

@@ -9,7 +9,7 @@ use super::*;
 
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(10);
-const PORTIONS: Portions = Portions { most: 100, enough: 8, near: SOON };
+const PORTIONS: Portions = Portions { most: 100, enough: 8, parts: 2, near: SOON };
 
 /// What has been sent, and how to answer it.
 type Arrived = (Vec<u32>, oneshot::Sender<Result<(), RedisError>>);
@@ -131,27 +131,52 @@ async fn the_next_are_off_before_those_who_have_their_answers_go_on() {
 }
 
 #[tokio::test]
+async fn in_thirds_a_second_portion_goes_before_the_first_is_answered() {
+    let mut server = Server::new(Portions { parts: 3, ..PORTIONS });
+    let few = server.ask_all(0..10);
+    let arrived = server.arrived().await;
+    assert_eq!(numbers(&arrived), [(0..8).collect::<Vec<_>>(), vec![8, 9]], "no fewer than enough together");
+    arrived.into_iter().for_each(answer);
+    assert_eq!(values(few).await.len(), 10);
+    let mut answers = server.ask_all(10..70);
+    let mut arrived = server.arrived().await;
+    assert_eq!(numbers(&arrived), [(10..30).collect::<Vec<_>>(), (30..50).collect()]);
+    // Those who have their answers ask again, and the third goes before they do.
+    answer(arrived.remove(0));
+    assert_eq!(values(answers.drain(..20).collect()).await.len(), 20);
+    answers.extend(server.ask_all(70..90));
+    arrived.extend(server.arrived().await);
+    assert_eq!(numbers(&arrived), [(30..50).collect::<Vec<_>>(), (50..70).collect()]);
+    arrived.into_iter().for_each(answer);
+    let last = server.one().await;
+    assert_eq!(last.0, (70..90).collect::<Vec<_>>());
+    answer(last);
+    assert_eq!(values(answers).await, (30..90).map(|number| number * 2).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn no_more_than_the_most_are_sent_together_and_as_many_portions_as_that_takes() {
-    let mut server = Server::new(Portions { most: 10, enough: usize::MAX, near: SOON });
+    let mut server = Server::new(Portions { most: 10, enough: usize::MAX, ..PORTIONS });
     let answers = server.ask_all(0..35);
     let arrived = server.arrived().await;
-    assert_eq!(numbers(&arrived).iter().map(Vec::len).collect::<Vec<_>>(), [5, 10, 10, 10]);
+    assert_eq!(numbers(&arrived).iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 10, 5]);
     arrived.into_iter().for_each(answer);
     assert_eq!(values(answers).await, (0..35).map(|number| number * 2).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn what_waited_for_a_slow_server_is_sent_at_once_when_that_has_failed() {
-    let mut server = Server::new(Portions { most: 10, enough: 8, near: Duration::ZERO });
+    let mut server = Server::new(Portions { most: 10, near: Duration::ZERO, ..PORTIONS });
     let mut answers = server.ask_all(0..50);
     let (first, to) = server.one().await;
     assert_eq!(first.len(), 10);
     to.send(Err(RedisError::Timeout)).unwrap();
-    let second = server.one().await;
-    assert_eq!(second.0, (10..50).collect::<Vec<_>>());
+    let others = server.arrived().await;
+    assert_eq!(numbers(&others).concat(), (10..50).collect::<Vec<_>>());
+    assert!(others.iter().all(|(numbers, _)| numbers.len() == 10), "no more together than ever");
     let failed = answers.drain(..10).collect::<Vec<_>>();
     assert!(join_all(failed).await.into_iter().all(|outcome| outcome.unwrap_err().is_outage()));
-    answer(second);
+    others.into_iter().for_each(answer);
     assert_eq!(values(answers).await, (10..50).map(|number| number * 2).collect::<Vec<_>>());
 }
 
@@ -168,7 +193,11 @@ async fn nobody_waits_for_anothers_answer_where_the_server_is_slow() {
     assert_eq!(values(answers.drain(..20).collect()).await.len(), 20);
     answers.extend(server.ask_all(41..150));
     let third = server.arrived().await;
-    assert_eq!(numbers(&third), [(41..50).collect::<Vec<_>>(), (50..150).collect()], "as many portions as that takes");
+    assert_eq!(
+        numbers(&third),
+        [(41..141).collect::<Vec<_>>(), (141..150).collect()],
+        "as many portions as that takes"
+    );
     answer(second);
     third.into_iter().for_each(answer);
     assert_eq!(values(answers).await.len(), 130);
@@ -249,12 +278,13 @@ proptest! {
     fn each_gets_its_own_answer(
         most in 1..40_usize,
         enough in 1..40_usize,
+        parts in 1..5_usize,
         near in prop::sample::select(vec![Duration::ZERO, SOON]),
         turns in prop::collection::vec((0..60_u32, any::<prop::sample::Index>(), any::<bool>()), 1..30),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let played = async {
-            let (mut server, mut answers, mut asked) = (Server::new(Portions { most, enough, near }), Vec::new(), 0);
+            let (mut server, mut answers, mut asked) = (Server::new(Portions { most, enough, parts, near }), Vec::new(), 0);
             let mut open: Vec<Arrived> = Vec::new();
             for (count, which, is_answered) in turns {
                 answers.extend(server.ask_all(asked..asked + count));
@@ -263,7 +293,7 @@ proptest! {
                 if near == SOON {
                     assert!(open.iter().all(|(numbers, _)| numbers.len() <= most));
                     let on_the_way: usize = open.iter().map(|(numbers, _)| numbers.len()).sum();
-                    assert!(on_the_way < enough + most, "{on_the_way}");
+                    assert!(on_the_way < enough + most || on_the_way <= parts.saturating_sub(1) * most, "{on_the_way}");
                 }
                 if is_answered && !open.is_empty() {
                     answer(open.remove(which.index(open.len())));
