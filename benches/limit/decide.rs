@@ -95,7 +95,7 @@ async fn compare(sides: &[Side; 2], callers: usize, rounds: usize, length: Durat
 }
 
 /// What is decided: `policy` is such that after the first round nearly all of it ends so.
-const OUTCOMES: [(&str, &str); 2] = [("allowed", "20/10s"), ("refused", "5/1d")];
+const OUTCOMES: [(&str, &str); 2] = [("allowed", "40/10s"), ("refused", "5/1d")];
 
 pub(crate) async fn run(options: &Options, report: &mut Report) {
     for (outcome, policy) in OUTCOMES {

@@ -167,7 +167,7 @@ impl Cache {
         Self::keys_of(user, sessions).len()
     }
 
-    /// Every key under which this account and these sessions of it may be in Redis.
+    /// Every key under which this account and these sessions of it may be in Redis, but for the stamps beside them.
     pub fn keys_of(user: &User, sessions: &[Session]) -> Vec<String> {
         let mut all = vec![keys::user_id(user.id), keys::user_email(&user.email)];
         all.extend(user.username.as_ref().map(|name| keys::user_username(&name.as_str().to_lowercase())));

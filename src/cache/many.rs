@@ -125,14 +125,14 @@ impl Shared {
                     counts.redis_misses.one();
                     if matches!(other, Some(Stored::Garbage)) {
                         counts.discarded.one();
-                        garbage.push(key);
+                        garbage.extend([key.clone(), keys::stamp(key)]);
                     }
                     Lookup::Nothing
                 }
             });
         }
         if !garbage.is_empty() {
-            log::warn!("Removed {} values that cannot be read from the cache", garbage.len());
+            log::warn!("Removed {} values that cannot be read from the cache", garbage.len() / 2);
             if let Err(error) = redis.del(&garbage).await {
                 failed(&error, counts);
             }

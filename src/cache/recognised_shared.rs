@@ -1,10 +1,12 @@
 //! The fast path of an instance that keeps no entries in memory: who is behind a credential, in one question to Redis.
 //!
 //! Session and user are asked for together, and together with what other requests of the thread ask for, with one command for
-//! all. Asked for is only what tells which version of them Redis holds: their stamps, which are there beside them ([`Reading`]). Where that is the version that was read for this credential before, so is all the rest, and what was made
-//! of it still holds. Redis is asked at every request and believed only as every other read of it is; all that is saved is to
-//! read the same bytes again. They are read in full every few seconds all the same, and whenever a guard was raised since they
-//! were: a row that is edited by hand, or a database that was set back, may give a version a second time.
+//! all. Asked for is only what tells which version of them Redis holds: their stamps, which are there beside them ([`Reading`]).
+//! Where that is the version that was read for this credential before, so is all the rest, and what was made of it still
+//! holds. Redis is asked at every request and believed only as every other read of it is; all that is saved is to read the same
+//! bytes again. They are read in full every few seconds all the same, and whenever a guard was raised since they were: a row
+//! that is edited by hand, or a database that was set back, may give a version a second time, and a stamp may be left beside
+//! another value than its own, by an instance of a version that knew of none, or by somebody who has changed that by hand.
 //!
 //! Nothing but Redis is waited for, and the wait may be dropped at any point. Where anything is unusual (Redis is away or
 //! not to be believed, holds nothing or something strange, or something older than what is known of), there is no
@@ -148,10 +150,7 @@ impl Cache {
         let said = match (&mut asked.answer).await {
             Ok(said) => said,
             Err(error) => {
-                // What is of another type than was asked for is dealt with where it is asked for alone.
-                if error.is_outage() {
-                    failed(&error, session_counts);
-                }
+                failed(&error, session_counts);
                 return None;
             }
         };

@@ -217,7 +217,7 @@ impl Shared {
             Some(Stored::Garbage) => {
                 counts.discarded.one();
                 log::warn!("Removed a value that cannot be read from the cache");
-                if let Err(error) = redis.del(&[key]).await {
+                if let Err(error) = redis.del(&[key, &keys::stamp(key)]).await {
                     failed(&error, counts);
                 }
             }

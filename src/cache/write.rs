@@ -86,7 +86,8 @@ impl Cache {
 }
 
 impl Shared {
-    /// Puts a stamp and a value where [`Self::forget`] puts a tombstone, which there is without these, and tells the other instances.
+    /// Puts a stamp and a value where [`Self::forget`] puts a tombstone, which there is without these, and tells the other
+    /// instances.
     async fn write(&self, mark: &Mark, value: Option<(String, Vec<u8>)>, counts: &Counts) {
         let (Some(redis), Some((stamp, value))) = (self.redis(), value) else {
             self.forget(mark, false, counts).await;

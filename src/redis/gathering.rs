@@ -12,7 +12,8 @@
 //! That is worth its while only where the server is [near](Portions::near). Where it has taken longer to answer, or has not
 //! answered for longer, nobody waits for another's answer, and what waits goes out with what comes up next.
 //!
-//! **What ends it.** A task, the carrier, sends the questions of a thread and hands out the answers, for as long as there are any.
+//! **What ends it.** A task, the carrier, sends the questions of a thread and hands out the answers, for as long as there are any,
+//! in the runtime of the first.
 //! Who leaves takes nothing from the others: what was asked is sent. If the runtime ends first, nobody answers, and the queue
 //! is as new.
 
@@ -85,7 +86,8 @@ impl<T, Q: Send + 'static, A: Send + 'static> Gathering<T, Q, A> {
         if let Some((_, queue)) = open.as_ref()
             && queue.add((question, to), portions)
         {
-            let carrier = Carrier { queue: queue.clone(), portions, send: sender(), sent: Vec::new(), is_done: false };
+            let carrier =
+                Carrier { queue: queue.clone(), portions, send: sender(), sent: VecDeque::new(), is_done: false };
             tokio::spawn(carrier);
         }
         Answer(answer)
@@ -113,8 +115,8 @@ struct State<Q, A> {
     waiting: VecDeque<Asked<Q, A>>,
     /// Questions that were sent and are not answered.
     on_the_way: usize,
-    /// When the last ones were sent, and how long those took that were answered last.
-    sent: Option<Instant>,
+    /// When those were sent that have not been answered for longest, and how long those took that were answered last.
+    oldest: Option<Instant>,
     took: Duration,
     carrier: Presence,
 }
@@ -137,7 +139,7 @@ enum Presence {
 impl<Q, A> Default for State<Q, A> {
     fn default() -> Self {
         let (waiting, carrier) = (VecDeque::new(), Presence::Gone);
-        Self { waiting, on_the_way: 0, sent: None, took: Duration::ZERO, carrier }
+        Self { waiting, on_the_way: 0, oldest: None, took: Duration::ZERO, carrier }
     }
 }
 
@@ -178,14 +180,15 @@ impl<Q, A> Queue<Q, A> {
         let portion = if state.is_slow(portions, now) { portions.most } else { state.portion(portions, answered) };
         let count = portion.min(state.waiting.len());
         state.on_the_way += count;
-        state.sent = Some(now);
+        state.oldest.get_or_insert(now);
         Some(state.waiting.drain(..count).collect())
     }
 
-    /// So many are answered that were sent at `since`.
-    fn settle(&self, count: usize, since: Instant) {
+    /// So many are answered that were sent at `since`; the next were sent at `oldest`.
+    fn settle(&self, count: usize, since: Instant, oldest: Option<Instant>) {
         let mut state = self.state();
         state.on_the_way -= count;
+        state.oldest = oldest;
         state.took = since.elapsed();
     }
 
@@ -212,8 +215,8 @@ impl<Q, A> State<Q, A> {
 
     /// Whether the server is so slow that nobody is to wait for another's answer.
     fn is_slow(&self, portions: Portions, now: Instant) -> bool {
-        let silent = |sent| self.on_the_way > 0 && now.saturating_duration_since(sent) > portions.near;
-        self.took > portions.near || self.sent.is_some_and(silent)
+        let silent = |sent| now.saturating_duration_since(sent) > portions.near;
+        self.took > portions.near || self.oldest.is_some_and(silent)
     }
 }
 
@@ -222,7 +225,8 @@ struct Carrier<Q, A, S, F> {
     queue: Arc<Queue<Q, A>>,
     portions: Portions,
     send: S,
-    sent: Vec<Sent<F, A>>,
+    /// Answered in this order, which is that of a connection: the others are not looked at before the first.
+    sent: VecDeque<Sent<F, A>>,
     is_done: bool,
 }
 
@@ -237,28 +241,38 @@ where
         let Self { queue, portions, send, sent, is_done } = self.get_mut();
         loop {
             let mut answered = Vec::new();
-            sent.retain_mut(|sent| sent.is_on_the_way(queue, &mut answered, cx));
+            while let Some(Poll::Ready(outcome)) = sent.front_mut().map(|first| first.sending.as_mut().poll(cx)) {
+                let Some(Sent { askers, since, .. }) = sent.pop_front() else { break };
+                queue.settle(askers.len(), since, sent.front().map(|next| next.since));
+                answered.push((outcome, askers));
+            }
             let (count, now) = (answered.iter().map(|(_, askers)| askers.len()).sum(), Instant::now());
             // Off to the server before those who have their answers go on.
             while let Some(asked) = queue.take(*portions, count, now) {
                 let mut next = Sent::new(asked, send, now);
-                if next.is_on_the_way(queue, &mut answered, cx) {
-                    sent.push(next);
+                match next.sending.as_mut().poll(cx) {
+                    Poll::Pending => sent.push_back(next),
+                    Poll::Ready(outcome) => {
+                        queue.settle(next.askers.len(), now, sent.front().map(|first| first.since));
+                        answered.push((outcome, next.askers));
+                    }
                 }
             }
             for (outcome, askers) in answered {
                 hand_out(outcome, askers);
             }
             let mut state = queue.state();
+            // On another thread than this, somebody may have asked meanwhile.
+            if state.may_go(*portions, 0, now) {
+                continue;
+            }
             if !sent.is_empty() {
                 state.carrier = Presence::Asleep(cx.waker().clone());
                 return Poll::Pending;
             }
-            if state.waiting.is_empty() {
-                state.carrier = Presence::Gone;
-                *is_done = true;
-                return Poll::Ready(());
-            }
+            state.carrier = Presence::Gone;
+            *is_done = true;
+            return Poll::Ready(());
         }
     }
 }
@@ -275,9 +289,6 @@ impl<Q, A, S, F> Drop for Carrier<Q, A, S, F> {
     }
 }
 
-/// How it ended for those who asked together.
-type Answered<A> = (Result<Vec<A>, RedisError>, Vec<Asker<A>>);
-
 /// What was sent together.
 struct Sent<F, A> {
     /// On the heap: otherwise all that sending needs is moved about.
@@ -293,14 +304,6 @@ where
     fn new<Q>(asked: Vec<Asked<Q, A>>, send: &impl Fn(Vec<Q>) -> F, since: Instant) -> Self {
         let (questions, askers) = asked.into_iter().unzip();
         Self { sending: Box::pin(send(questions)), askers, since }
-    }
-
-    /// Does what can be done without waiting. Whether it is not answered yet; otherwise it is settled in `queue` and told to `answered`.
-    fn is_on_the_way<Q>(&mut self, queue: &Queue<Q, A>, answered: &mut Vec<Answered<A>>, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(outcome) = self.sending.as_mut().poll(cx) else { return true };
-        queue.settle(self.askers.len(), self.since);
-        answered.push((outcome, mem::take(&mut self.askers)));
-        false
     }
 }
 

@@ -26,8 +26,7 @@ local function put(key, ttl, value)
 end
 
 -- Replaces what is under the first of the keys by `value`, and what is under the second by its `stamp`, of which there is
--- none if it is empty. A stamp is there only beside the value that it was put with: it goes first and comes last, should
--- anything in between fail.
+-- none if it is empty. A stamp goes first and comes last, so that it is never put beside another value than its own.
 local function replace(keys, ttl, stamp, value)
   redis.call('DEL', keys[2], keys[1])
   put(keys[1], ttl, value)

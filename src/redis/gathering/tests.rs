@@ -204,6 +204,21 @@ async fn nobody_waits_for_anothers_answer_where_the_server_is_slow() {
 }
 
 #[tokio::test]
+async fn all_that_waits_for_a_silent_server_goes_with_what_comes_up_next() {
+    let mut server = Server::new(Portions { most: 10, near: Duration::ZERO, ..PORTIONS });
+    let mut answers = server.ask_all(0..50);
+    let first = server.one().await;
+    assert_eq!(first.0.len(), 10);
+    answers.push(server.ask(50));
+    let others = server.arrived().await;
+    assert_eq!(numbers(&others).concat(), (10..51).collect::<Vec<_>>());
+    assert_eq!(others.iter().map(|(numbers, _)| numbers.len()).max(), Some(10));
+    answer(first);
+    others.into_iter().for_each(answer);
+    assert_eq!(values(answers).await.len(), 51);
+}
+
+#[tokio::test]
 async fn an_error_that_is_about_the_questions_is_theirs_alone() {
     let mut server = Server::new(Portions { most: 10, ..PORTIONS });
     let mut answers = server.ask_all(0..20);
