@@ -12,10 +12,9 @@
 //! That is worth its while only where the server is [near](Portions::near). Where it has taken longer to answer, or has not
 //! answered for longer, nobody waits for another's answer, and what waits goes out with what comes up next.
 //!
-//! **What ends it.** A task, the carrier, sends the questions of a thread and hands out the answers, for as long as there are any,
-//! in the runtime of the first.
-//! Who leaves takes nothing from the others: what was asked is sent. If the runtime ends first, nobody answers, and the queue
-//! is as new.
+//! **What ends it.** A task, the carrier, sends the questions of a thread and hands out the answers, for as long as there are
+//! any, in the runtime of the first. Who leaves takes nothing from the others: what was asked is sent. If the runtime ends
+//! first, nobody answers, and the queue is as new.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
