@@ -47,14 +47,14 @@ impl Auth {
     ) -> Option<Arc<Authenticated>> {
         let credential = Digest::of(credential.as_bytes());
         let who = self.0.cache.recognised(&credential, at)?;
-        let now = self.0.clock.at(at);
+        let now = self.0.clock.micros_at(at);
         if !self.still_stands(&who, now) {
             return None;
         }
         self.note_use(&who, now, address);
         if let Some(session) = who.is_to_be_renewed(at) {
             let owner = Some(who.user.id);
-            let (auth, claim) = (self.clone(), Claim { credential, session, owner, expires_at: who.expires_at });
+            let (auth, claim) = (self.clone(), Claim { credential, session, owner, expires_at: who.expires_at() });
             self.0.cache.in_background(async move { auth.find(claim, Freshness::Renewed).await.map(drop) });
         }
         Some(who)
@@ -80,7 +80,7 @@ impl Auth {
         address: impl FnOnce() -> IpAddr,
     ) -> Option<Arc<Authenticated>> {
         let (who, at) = self.0.cache.recognised_by_redis(asked).await?;
-        let now = self.0.clock.at(at);
+        let now = self.0.clock.micros_at(at);
         if who.user.status != UserStatus::Approved || !self.still_stands(&who, now) {
             return None;
         }
@@ -88,11 +88,10 @@ impl Auth {
         Some(who)
     }
 
-    /// Whether what was recognised by this credential has passed none of its lifetimes.
-    fn still_stands(&self, who: &Authenticated, now: Instant) -> bool {
-        who.session.expires_at > now
-            && who.last_used() + clock::span(self.0.sessions.idle_lifetime) > now
-            && who.expires_at.is_none_or(|end| end > now)
+    /// Whether what was recognised by this credential has passed none of its lifetimes at `now`, in microseconds since the
+    /// Unix epoch.
+    fn still_stands(&self, who: &Authenticated, now: i64) -> bool {
+        !who.has_ended(now) && who.idle(now) < clock::micros(self.0.sessions.idle_lifetime)
     }
 
     /// Recognises a session by what the client shows; `None` when it is unknown or over, or its account may not sign
@@ -118,7 +117,7 @@ impl Auth {
         };
         let found = self.find(claim, Freshness::Kept).await?;
         if let Some(who) = &found {
-            self.note_use(who, now, || origin.address);
+            self.note_use(who, now.timestamp_micros(), || origin.address);
         }
         Ok(found)
     }
@@ -129,16 +128,17 @@ impl Auth {
         let is_alive = |session: &Session| self.is_alive(session, now);
         let found = self.0.cache.recognise(claim.session, claim.owner, freshness, is_alive).await?;
         let may_sign_in = |who: &Authenticated| who.user.status == UserStatus::Approved;
-        let Some(mut who) = found.filter(may_sign_in) else { return Ok(None) };
-        who.expires_at = claim.expires_at;
-        let who = Arc::new(who);
+        let Some(who) = found.filter(may_sign_in) else { return Ok(None) };
+        let who = Arc::new(who.ending(claim.expires_at));
         self.0.cache.remember(claim.credential, who.clone());
         Ok(Some(who))
     }
 
-    /// Notes that the session is used, now and then.
-    fn note_use(&self, who: &Authenticated, now: Instant, address: impl FnOnce() -> IpAddr) {
-        if now - who.last_used() >= clock::span(self.0.sessions.last_seen_interval) {
+    /// Notes, now and then, that the session is used at `now`, in microseconds since the Unix epoch.
+    fn note_use(&self, who: &Authenticated, now: i64, address: impl FnOnce() -> IpAddr) {
+        if who.idle(now) >= clock::micros(self.0.sessions.last_seen_interval)
+            && let Some(now) = Instant::from_timestamp_micros(now)
+        {
             self.0.cache.note_used(who, &address().to_canonical().to_string(), now);
         }
     }

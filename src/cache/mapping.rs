@@ -18,15 +18,14 @@ use crate::store::{StoreError, User, read};
 pub const MAPPING_TTL: Duration = Duration::from_mins(30);
 
 /// What a user is asked for by.
-#[derive(Clone, Copy)]
-enum Name<'a> {
-    Email(&'a EmailAddress),
-    Username(&'a Username),
-    Phone(&'a Phone),
+enum Name {
+    Email(EmailAddress),
+    Username(Username),
+    Phone(Phone),
 }
 
-impl Name<'_> {
-    fn key(self) -> String {
+impl Name {
+    fn key(&self) -> String {
         match self {
             Self::Email(email) => keys::user_email(email),
             Self::Username(username) => keys::user_username(username.as_str()),
@@ -35,7 +34,7 @@ impl Name<'_> {
     }
 
     /// Whether this names `user`.
-    fn names(self, user: &User) -> bool {
+    fn names(&self, user: &User) -> bool {
         match self {
             Self::Email(email) => user.email.key() == email.key(),
             Self::Username(username) => user.username.as_ref() == Some(username),
@@ -47,34 +46,48 @@ impl Name<'_> {
 impl Cache {
     /// The account of this mailbox, at most two seconds old. Fails as [`Self::user`] does.
     pub async fn user_by_email(&self, email: &EmailAddress) -> Result<Option<User>, StoreError> {
-        self.user_by(Name::Email(email)).await
+        self.user_by(Name::Email(email.clone())).await
     }
 
     /// The account with this username, at most two seconds old. Fails as [`Self::user`] does.
     pub async fn user_by_username(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        self.user_by(Name::Username(username)).await
+        self.user_by(Name::Username(username.clone())).await
     }
 
     /// The account with this telephone number, at most two seconds old. Fails as [`Self::user`] does.
     pub async fn user_by_phone(&self, phone: &Phone) -> Result<Option<User>, StoreError> {
-        self.user_by(Name::Phone(phone)).await
+        self.user_by(Name::Phone(phone.clone())).await
     }
 
-    async fn user_by(&self, name: Name<'_>) -> Result<Option<User>, StoreError> {
+    async fn user_by(&self, name: Name) -> Result<Option<User>, StoreError> {
         let mapping = Mark { key: name.key(), kind: Kind::Mapping, version: 0 };
         for _ in 0..2 {
-            let load = |began, at_least| self.load_mapping(name, began, at_least);
-            let Some(id) = self.0.ids.get(&mapping.key, &self.0.guards, None, load).await? else { return Ok(None) };
+            let load = |began, at_least| self.load_mapping(&name, began, at_least);
+            let entry = self.0.ids.entry(&mapping.key, &self.0.guards, None, load).await?;
+            let is_to_be_renewed = entry.is_to_be_renewed();
+            let (Some(id), _) = entry.into_parts() else { return Ok(None) };
             if let Some(user) = self.user(id).await?.filter(|user| name.names(user)) {
+                if is_to_be_renewed {
+                    self.renew_mapping(name, mapping.key);
+                }
                 return Ok(Some(user));
             }
             self.forget_here(&mapping).await;
             self.0.shared.forget(&mapping, true, &self.0.user_counts).await;
         }
-        self.read_user_by(name).await
+        self.read_user_by(&name).await
     }
 
-    async fn load_mapping(&self, name: Name<'_>, began: Began, at_least: i64) -> Result<Entry<UserId>, StoreError> {
+    /// Loads it anew beside the caller.
+    fn renew_mapping(&self, name: Name, key: String) {
+        let cache = self.clone();
+        self.in_background(async move {
+            let load = |began, at_least| cache.load_mapping(&name, began, at_least);
+            cache.0.ids.renew(&key, &cache.0.guards, load).await.map(drop)
+        });
+    }
+
+    async fn load_mapping(&self, name: &Name, began: Began, at_least: i64) -> Result<Entry<UserId>, StoreError> {
         let key = name.key();
         let mut may_fill = false;
         if at_least != FROM_DATABASE {
@@ -99,7 +112,7 @@ impl Cache {
         Ok(Entry::new(id, i64::MAX, began))
     }
 
-    async fn read_user_by(&self, name: Name<'_>) -> Result<Option<User>, StoreError> {
+    async fn read_user_by(&self, name: &Name) -> Result<Option<User>, StoreError> {
         let (asked, database) = (Monotonic::now(), &self.0.database);
         let ask = async || match name {
             Name::Email(email) => read!(database, users::by_email(email)),
@@ -114,11 +127,11 @@ impl Cache {
 /// The keys of everything that a user is found by.
 pub(super) fn mappings_of(user: &User) -> Vec<String> {
     let names = [
-        Some(Name::Email(&user.email)),
-        user.username.as_ref().map(Name::Username),
-        user.phone.as_ref().map(Name::Phone),
+        Some(Name::Email(user.email.clone())),
+        user.username.clone().map(Name::Username),
+        user.phone.clone().map(Name::Phone),
     ];
-    names.into_iter().flatten().map(Name::key).collect()
+    names.iter().flatten().map(Name::key).collect()
 }
 
 pub(super) fn parse_id(bytes: &[u8]) -> Stored<UserId> {

@@ -32,31 +32,37 @@ pub(super) const OWNERS: usize = 100_000;
 pub(super) const NEVER: u64 = u64::MAX;
 
 /// A session and its user.
+///
+/// What the hot path reads of it comes first and lies together: it reads another entry at each request, so each line of the
+/// processor's cache that it has to fetch counts.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Recognised {
+    /// When the session was last noted as used, in microseconds since the Unix epoch.
+    last_used: AtomicI64,
+    /// When it is over by itself, in microseconds since the Unix epoch: its session, or before that what was shown.
+    ends: i64,
+    answer: OnceLock<Box<dyn Any + Send + Sync>>,
+    hold: Option<Hold>,
     /// The account.
     pub user: User,
     /// The session.
     pub session: Session,
-    /// When what was shown ends of itself, where that may be before its session does.
-    pub expires_at: Option<Instant>,
-    pub(super) hold: Option<Hold>,
-    /// When the session was last noted as used, in microseconds since the Unix epoch.
-    pub(super) last_used: AtomicI64,
-    pub(super) answer: OnceLock<Box<dyn Any + Send + Sync>>,
+    expires_at: Option<Instant>,
 }
 
-/// What must stand for the two to be handed out together.
+/// What must stand for the two to be handed out together. In the order of [`Recognised`].
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Hold {
+    until: Monotonic,
+    /// The count of complete invalidations at which the guards last admitted both.
+    admitted: AtomicU64,
+    renew_at: Monotonic,
+    renewing: AtomicBool,
     name: SessionName,
     session: (Box<str>, Stamp),
     user: (Box<str>, Stamp),
-    until: Monotonic,
-    renew_at: Monotonic,
-    /// The count of complete invalidations at which the guards last admitted both.
-    admitted: AtomicU64,
-    renewing: AtomicBool,
 }
 
 impl Hold {
@@ -91,9 +97,33 @@ impl Hold {
 }
 
 impl Recognised {
-    /// When the session was last noted as used, as far as this entry knows.
-    pub fn last_used(&self) -> Instant {
-        Instant::from_timestamp_micros(self.last_used.load(Ordering::Relaxed)).unwrap_or(self.session.last_seen_at)
+    /// Of these two. `expires_at` is when what was shown ends by itself, where that may be before its session does.
+    pub(super) fn new(user: User, session: Session, expires_at: Option<Instant>, hold: Option<Hold>) -> Self {
+        let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
+        let ends = expires_at.map_or(session.expires_at, |end| end.min(session.expires_at)).timestamp_micros();
+        Self { last_used, ends, answer: OnceLock::new(), hold, user, session, expires_at }
+    }
+
+    /// The same, recognised by what ends at `expires_at` by itself.
+    #[must_use]
+    pub fn ending(self, expires_at: Option<Instant>) -> Self {
+        Self::new(self.user, self.session, expires_at, self.hold)
+    }
+
+    /// When what was shown ends by itself, where that may be before its session does.
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Whether the session, or what was shown, has ended by itself at `now`, in microseconds since the Unix epoch.
+    pub fn has_ended(&self, now: i64) -> bool {
+        self.ends <= now
+    }
+
+    /// How long the session had not been used at `now`, in microseconds since the Unix epoch, as far as this entry knows:
+    /// in microseconds.
+    pub fn idle(&self, now: i64) -> i64 {
+        now.saturating_sub(self.last_used.load(Ordering::Relaxed))
     }
 
     /// Reads what the caller makes of it, which is made once for as long as the entry lives. All callers that keep
@@ -176,9 +206,8 @@ impl Cache {
             None => self.fresh_user(session.user_id, freshness).await?,
         };
         let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
-        let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
         let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
-        Ok(Some(Recognised { user, session, expires_at: None, hold, last_used, answer: OnceLock::new() }))
+        Ok(Some(Recognised::new(user, session, None, hold)))
     }
 
     /// Remembers who was recognised by the credential with this digest.

@@ -13,8 +13,8 @@
 //! answer here: the long way deals with it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
 use super::guards::{Began, Guards, Stamp};
@@ -83,9 +83,7 @@ impl Reading {
             return None;
         }
         let session = cache.as_last_seen(session);
-        let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
-        let (expires_at, answer) = (self.who.expires_at, OnceLock::new());
-        let who = Arc::new(Recognised { user, session, expires_at, hold: None, last_used, answer });
+        let who = Arc::new(Recognised::new(user, session, self.who.expires_at(), None));
         Some(Self { read: Some(read), ..Self::new(self.name, who) })
     }
 

@@ -79,20 +79,6 @@ impl<V: Weigh + Clone + Send + Sync + 'static> Tier<V> {
 
     /// What is under `key`, in at most one load for all who ask at the same time. `load` gets the moment at which it
     /// begins and the least version that will do ([`FROM_DATABASE`] when it must not ask Redis).
-    pub(super) async fn get<F>(
-        &self,
-        key: &str,
-        guards: &Guards,
-        counts: Option<&Counts>,
-        load: impl Fn(Began, i64) -> F,
-    ) -> Result<Option<V>, StoreError>
-    where
-        F: Future<Output = Result<Entry<V>, StoreError>>,
-    {
-        Ok(self.entry(key, guards, counts, load).await?.value)
-    }
-
-    /// As [`Self::get`], with what there is to know about it.
     pub(super) async fn entry<F>(
         &self,
         key: &str,

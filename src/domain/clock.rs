@@ -46,10 +46,15 @@ impl Clock {
 
     /// The time at `moment`, which is not before this clock was made.
     pub fn at(&self, moment: Monotonic) -> Instant {
-        let micros = self.0.epoch_at_start.load(Ordering::Relaxed)
+        DateTime::from_timestamp_micros(self.micros_at(moment)).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
+    /// The time at `moment`, which is not before this clock was made, in microseconds since the Unix epoch: for comparisons
+    /// that are made at every request, where a calendar is a detour.
+    pub fn micros_at(&self, moment: Monotonic) -> i64 {
+        self.0.epoch_at_start.load(Ordering::Relaxed)
             + self.0.advanced.load(Ordering::Relaxed)
-            + micros(moment.saturating_duration_since(self.0.started));
-        DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
+            + micros(moment.saturating_duration_since(self.0.started))
     }
 
     /// Takes over the database's time: `database_now` is what it answered to a question asked at `asked` and
@@ -67,7 +72,8 @@ impl Clock {
     }
 }
 
-fn micros(duration: Duration) -> i64 {
+/// `duration` in microseconds. Longer ones than there are numbers for are capped.
+pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

@@ -19,6 +19,9 @@ const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-poli
 const AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
 const CROSS_DOMAIN_POLICIES: HeaderName = HeaderName::from_static("x-permitted-cross-domain-policies");
 
+/// The policy of what is no page.
+const STRICTEST: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
 /// What pages could ask a browser for, and these never do: everything that Chromium, Firefox and Safari know. A name that
 /// one of them does not know makes it complain on every page, so none is here that is still an experiment.
 const NOTHING_ALLOWED: &str = "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), \
@@ -65,25 +68,17 @@ pub(super) fn page_policy(site: &Site, others: Option<&str>) -> String {
 
 /// The headers of all answers.
 pub(super) struct Common {
-    all: Vec<(HeaderName, HeaderValue)>,
+    only_https: Option<HeaderValue>,
     /// Of pages, besides those of all: what means nothing for what is no document.
     page: Vec<(HeaderName, HeaderValue)>,
     page_policy: HeaderValue,
-    other_policy: HeaderValue,
 }
 
 impl Common {
     /// For `site`.
     pub(super) fn new(site: &Site) -> Self {
         let fixed = HeaderValue::from_static;
-        let mut all = vec![
-            (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-            (RESOURCE_POLICY, fixed("same-origin")),
-            (CACHE_CONTROL, fixed("no-store")),
-        ];
-        if let Some(only_https) = site.server.hsts.value().filter(|_| site.server.public_url.scheme() == "https") {
-            all.push((STRICT_TRANSPORT_SECURITY, fixed(only_https)));
-        }
+        let only_https = site.server.hsts.value().filter(|_| site.server.public_url.scheme() == "https").map(fixed);
         let page = vec![
             (X_FRAME_OPTIONS, fixed("DENY")),
             (OPENER_POLICY, fixed("same-origin")),
@@ -93,35 +88,46 @@ impl Common {
             (AGENT_CLUSTER, fixed("?1")),
             (CROSS_DOMAIN_POLICIES, fixed("none")),
         ];
-        let page_policy = page_policy(site, None);
-        let strictest = "default-src 'none'; frame-ancestors 'none'";
         // Origins are ASCII; were they not, a form that leads there would be better blocked.
-        let page_policy = HeaderValue::from_str(&page_policy).unwrap_or(fixed(strictest));
-        Self { all, page, page_policy, other_policy: fixed(strictest) }
+        let page_policy = HeaderValue::from_str(&page_policy(site, None)).unwrap_or(STRICTEST);
+        Self { only_https, page, page_policy }
+    }
+
+    /// Gives `put` what every answer has besides its id and its policy. Constants, since the hot path makes these for every
+    /// request, and copies of what is kept somewhere take longer.
+    fn each(&self, mut put: impl FnMut(HeaderName, HeaderValue)) {
+        put(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        put(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+        put(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(only_https) = &self.only_https {
+            put(STRICT_TRANSPORT_SECURITY, only_https.clone());
+        }
     }
 
     /// Adds those that `headers`, of an answer that is a page or not, does not have yet.
     pub(super) fn complete(&self, headers: &mut HeaderMap, id: &str) {
         let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_page = kind.is_some_and(|kind| kind.starts_with("text/html"));
-        let policy = if is_page { &self.page_policy } else { &self.other_policy };
-        let policy = (CONTENT_SECURITY_POLICY, policy.clone());
-        let id = HeaderValue::from_str(id).ok().map(|id| (REQUEST_ID, id));
-        let of_pages = self.page.iter().filter(|_| is_page);
-        for (name, value) in self.all.iter().chain(of_pages).cloned().chain([policy]).chain(id) {
+        let mut put = |name: HeaderName, value: HeaderValue| {
             if !headers.contains_key(&name) {
                 headers.insert(name, value);
             }
+        };
+        self.each(&mut put);
+        for (name, value) in self.page.iter().filter(|_| is_page) {
+            put(name.clone(), value.clone());
+        }
+        put(CONTENT_SECURITY_POLICY, if is_page { self.page_policy.clone() } else { STRICTEST });
+        if let Ok(id) = HeaderValue::from_str(id) {
+            put(REQUEST_ID, id);
         }
     }
 
     /// Adds all of them to `headers`, of an answer that is no page and has none of them yet.
     pub(super) fn stamp(&self, headers: &mut HeaderMap, id: &RequestId) {
         // To append moves less about than to insert, which hands out what was there.
-        for (name, value) in &self.all {
-            headers.append(name.clone(), value.clone());
-        }
-        headers.append(CONTENT_SECURITY_POLICY, self.other_policy.clone());
+        self.each(|name, value| headers.append(name, value));
+        headers.append(CONTENT_SECURITY_POLICY, STRICTEST);
         if let Ok(value) = HeaderValue::from_bytes(&id.0) {
             headers.append(REQUEST_ID, value);
         }

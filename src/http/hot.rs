@@ -26,37 +26,37 @@ const VALIDATE: &str = "/api/auth/validate";
 /// Where reverse proxies ask.
 const FORWARD_AUTH: &str = "/forward-auth";
 
+/// The headers by which applications behind a proxy learn who is asking.
+const IDENTITY: [HeaderName; 5] = [
+    HeaderName::from_static("remote-user"),
+    HeaderName::from_static("remote-email"),
+    HeaderName::from_static("remote-name"),
+    HeaderName::from_static("remote-groups"),
+    HeaderName::from_static("x-gatepost-user-id"),
+];
+
 /// What is told about a recognised person.
 struct Told {
     body: web::Bytes,
-    identity: Vec<(HeaderName, HeaderValue)>,
+    /// The values of [`IDENTITY`].
+    identity: [Option<HeaderValue>; 5],
 }
 
 impl Told {
     fn of(who: &Authenticated) -> Self {
+        let user = &who.user;
+        let handle = user.username.as_ref().map_or(user.email.as_str(), |username| username.as_str());
+        let id = user.id.to_string();
+        let identity = [handle, user.email.as_str(), user.name.as_str(), user.role.as_str(), &id];
         // Fails for no value of these types.
         let body = serde_json::to_vec(&WhoView::from(who)).unwrap_or_default();
-        Self { body: body.into(), identity: identity(who) }
+        // In one piece: it is read for every request, and seldom the same as for the last.
+        let all = web::Bytes::from([identity.concat().as_bytes(), &body].concat());
+        let mut rest = all.clone();
+        // Header values may hold any bytes but controls; names were checked for those when they were stored.
+        let identity = identity.map(|value| HeaderValue::from_maybe_shared(rest.split_to(value.len())).ok());
+        Self { body: rest, identity }
     }
-}
-
-/// The headers by which applications behind a proxy learn who is asking.
-fn identity(who: &Authenticated) -> Vec<(HeaderName, HeaderValue)> {
-    let user = &who.user;
-    let handle = user.username.as_ref().map_or(user.email.as_str(), |username| username.as_str());
-    let id = user.id.to_string();
-    let values = [
-        ("remote-user", handle),
-        ("remote-email", user.email.as_str()),
-        ("remote-name", user.name.as_str()),
-        ("remote-groups", user.role.as_str()),
-        ("x-gatepost-user-id", &id),
-    ];
-    // Header values may hold any bytes but controls; names were checked for those when they were stored.
-    let header = |(name, value): (_, &str)| {
-        Some((HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).ok()?))
-    };
-    values.into_iter().filter_map(header).collect()
 }
 
 /// Who is signed in, in full.
@@ -75,8 +75,10 @@ pub(super) fn passed(who: &Authenticated) -> HttpResponse {
 
 fn named(told: &Told, body: web::Bytes) -> HttpResponse {
     let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(body));
-    for (name, value) in &told.identity {
-        response.headers_mut().append(name.clone(), value.clone());
+    for (name, value) in IDENTITY.into_iter().zip(&told.identity) {
+        if let Some(value) = value {
+            response.headers_mut().append(name, value.clone());
+        }
     }
     response
 }

@@ -1,13 +1,13 @@
 //! What users are found by, many of them at once, and what a change of one leaves behind.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost::cache::Cache;
 use gatepost::domain::{EmailAddress, Phone, UserId, UserStatus, Username};
 use gatepost::store::{ProfileChange, User};
 
 use crate::support::eventually;
-use crate::world::{Backend, PROMISED, World};
+use crate::world::{Backend, PROMISED, SOON, World};
 
 fn username(text: &str) -> Username {
     Username::parse(text).unwrap()
@@ -50,6 +50,24 @@ async fn a_user_is_found_by_every_name_and_another_instance_asks_only_redis() {
             assert!((900_000..=1_800_000).contains(&left), "{key} lives for {left} ms");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_a_name_is_is_loaded_ahead_when_it_is_asked_for_all_the_time() {
+    let world = World::new(Backend::Sqlite).await;
+    let cache = world.quiet_instance().await;
+    let user = world.sign_in("ann@example.com").await.user;
+    let asked = Instant::now();
+    assert!(cache.user_by_email(&user.email).await.unwrap().is_some());
+    let key = "user:email:ann@example.com";
+    let _: i64 = world.redis.ask(&["DEL", key]).await;
+    eventually("what memory has to be old", SOON, async || {
+        (asked.elapsed() > Duration::from_millis(850)).then_some(())
+    })
+    .await;
+    assert!(cache.user_by_email(&user.email).await.unwrap().is_some());
+    // Nobody asks again, and yet Redis is told.
+    eventually("a load that no reader waited for", SOON, async || kept(&world, key).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
