@@ -12,7 +12,7 @@ use super::{Auth, AuthError};
 /// Who is asking.
 pub use crate::cache::{AskedRedis, Recognised as Authenticated};
 use crate::cache::{Freshness, SessionName};
-use crate::domain::{Digest, Instant, Origin, SessionId, SessionToken, UserId, UserStatus, clock};
+use crate::domain::{Digest, Fingerprint, Instant, Origin, SessionId, SessionToken, UserId, UserStatus, clock};
 use crate::store::{self, AuditEntry, Session, StoreError};
 
 /// What a client shows to be recognised.
@@ -25,9 +25,10 @@ pub enum Credential {
 }
 
 /// What a good credential says: which session it stands for.
-#[derive(Clone, Copy)]
 struct Claim {
+    /// The digest of its [`Fingerprint`], and the rest of that.
     credential: Digest,
+    open: Box<[u8]>,
     session: SessionName,
     /// Whose session it must be; `None` where only the session itself says that.
     owner: Option<UserId>,
@@ -36,16 +37,16 @@ struct Claim {
 }
 
 impl Auth {
-    /// Recognises a session by the text of a credential that this process has recognised within the last second;
+    /// Recognises a session by a credential as it was shown that this process has recognised within the last second;
     /// otherwise `None`, and [`Self::authenticate`] knows. Waits for nothing. `at` is the present moment; `address` is asked
     /// for only when the use is noted.
     pub fn recognise(
         &self,
-        credential: &str,
+        credential: &[u8],
         at: Monotonic,
         address: impl FnOnce() -> IpAddr,
     ) -> Option<Arc<Authenticated>> {
-        let credential = Digest::of(credential.as_bytes());
+        let credential = Fingerprint::of(credential);
         let who = self.0.cache.recognised(&credential, at)?;
         let now = self.0.clock.micros_at(at);
         if !self.still_stands(&who, now) {
@@ -53,8 +54,10 @@ impl Auth {
         }
         self.note_use(&who, now, address);
         if let Some(session) = who.is_to_be_renewed(at) {
-            let owner = Some(who.user.id);
-            let (auth, claim) = (self.clone(), Claim { credential, session, owner, expires_at: who.expires_at() });
+            let (owner, expires_at) = (Some(who.user.id), who.expires_at());
+            let claim =
+                Claim { credential: credential.digest, open: credential.open.into(), session, owner, expires_at };
+            let auth = self.clone();
             self.0.cache.in_background(async move { auth.find(claim, Freshness::Renewed).await.map(drop) });
         }
         Some(who)
@@ -65,10 +68,10 @@ impl Auth {
         self.0.cache.asks_redis_alone()
     }
 
-    /// Asks Redis whose session it is by the text of a credential that this process has recognised before; otherwise `None`, and
+    /// Asks Redis whose session it is by a credential as it was shown that this process has recognised before; otherwise `None`, and
     /// [`Self::authenticate`] knows.
-    pub fn ask_redis(&self, credential: &str) -> Option<AskedRedis> {
-        self.0.cache.ask_redis(Digest::of(credential.as_bytes()))
+    pub fn ask_redis(&self, credential: &[u8]) -> Option<AskedRedis> {
+        self.0.cache.ask_redis(Fingerprint::of(credential))
     }
 
     /// Recognises the session that was asked for, by what Redis says at this moment; otherwise `None`, and
@@ -106,13 +109,15 @@ impl Auth {
             Credential::Session(token) => {
                 let credential = token.digest();
                 let owner = self.0.cache.owner(&credential);
-                Claim { credential, session: SessionName::Token(credential), owner, expires_at: None }
+                let (session, open) = (SessionName::Token(credential), Box::default());
+                Claim { credential, open, session, owner, expires_at: None }
             }
             Credential::Access(token) => {
-                let credential = Digest::of(token.as_bytes());
-                let Some(token) = self.0.access_tokens.verify(token, credential, now) else { return Ok(None) };
-                let expires_at = Some(token.expires_at);
-                Claim { credential, session: SessionName::Id(token.sid), owner: Some(token.sub), expires_at }
+                let (digest, fingerprint) = (Digest::of(token.as_bytes()), Fingerprint::of(token.as_bytes()));
+                let Some(token) = self.0.access_tokens.verify(token, digest, now) else { return Ok(None) };
+                let (session, owner, expires_at) =
+                    (SessionName::Id(token.sid), Some(token.sub), Some(token.expires_at));
+                Claim { credential: fingerprint.digest, open: fingerprint.open.into(), session, owner, expires_at }
             }
         };
         let found = self.find(claim, Freshness::Kept).await?;
@@ -129,7 +134,7 @@ impl Auth {
         let found = self.0.cache.recognise(claim.session, claim.owner, freshness, is_alive).await?;
         let may_sign_in = |who: &Authenticated| who.user.status == UserStatus::Approved;
         let Some(who) = found.filter(may_sign_in) else { return Ok(None) };
-        let who = Arc::new(who.ending(claim.expires_at));
+        let who = Arc::new(who.by(claim.open, claim.expires_at));
         self.0.cache.remember(claim.credential, who.clone());
         Ok(Some(who))
     }

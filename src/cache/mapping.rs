@@ -64,10 +64,9 @@ impl Cache {
         for _ in 0..2 {
             let load = |began, at_least| self.load_mapping(&name, began, at_least);
             let entry = self.0.ids.entry(&mapping.key, &self.0.guards, None, load).await?;
-            let is_to_be_renewed = entry.is_to_be_renewed();
-            let (Some(id), _) = entry.into_parts() else { return Ok(None) };
+            let Some(id) = entry.value().copied() else { return Ok(None) };
             if let Some(user) = self.user(id).await?.filter(|user| name.names(user)) {
-                if is_to_be_renewed {
+                if entry.is_to_be_renewed() {
                     self.renew_mapping(name, mapping.key);
                 }
                 return Ok(Some(user));

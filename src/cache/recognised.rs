@@ -2,7 +2,7 @@
 //!
 //! **The life of an entry.** A request whose credential is not known here is recognised the long way: the session and
 //! its user are read through the tiers, the rules of sign-in are applied, and the two are remembered together under the
-//! digest of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same [`Recognised`] to
+//! [fingerprint](Fingerprint) of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same [`Recognised`] to
 //! every request with that credential, with what the first of them has made of it ([`Recognised::answer`]). Read in the
 //! last fifth of its life, an entry is made anew beside the requests, once ([`Recognised::is_to_be_renewed`]).
 //!
@@ -22,7 +22,7 @@ use super::guards::{Guards, Stamp};
 use super::session::SessionName;
 use super::tier::Entry;
 use super::{Cache, Inner};
-use crate::domain::{Digest, Instant, UserId};
+use crate::domain::{Digest, Fingerprint, Instant, UserId};
 use crate::redis::keys;
 use crate::store::{Session, StoreError, User};
 
@@ -49,9 +49,11 @@ pub struct Recognised {
     /// The session.
     pub session: Session,
     expires_at: Option<Instant>,
+    /// What is not secret in the credential.
+    open: Box<[u8]>,
 }
 
-/// What must stand for the two to be handed out together. In the order of [`Recognised`].
+/// What must stand for the two to be handed out together. Here too comes first what the hot path reads.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Hold {
@@ -97,17 +99,25 @@ impl Hold {
 }
 
 impl Recognised {
-    /// Of these two. `expires_at` is when what was shown ends by itself, where that may be before its session does.
-    pub(super) fn new(user: User, session: Session, expires_at: Option<Instant>, hold: Option<Hold>) -> Self {
+    /// Of these two, recognised by a session token.
+    pub(super) fn new(user: User, session: Session, hold: Option<Hold>) -> Self {
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
-        let ends = expires_at.map_or(session.expires_at, |end| end.min(session.expires_at)).timestamp_micros();
-        Self { last_used, ends, answer: OnceLock::new(), hold, user, session, expires_at }
+        let (ends, open) = (session.expires_at.timestamp_micros(), Box::default());
+        Self { last_used, ends, answer: OnceLock::new(), hold, user, session, expires_at: None, open }
     }
 
-    /// The same, recognised by what ends at `expires_at` by itself.
+    /// Recognised by a credential of which `open` is not secret, and which ends at `expires_at` by itself.
     #[must_use]
-    pub fn ending(self, expires_at: Option<Instant>) -> Self {
-        Self::new(self.user, self.session, expires_at, self.hold)
+    pub(crate) fn by(mut self, open: Box<[u8]>, expires_at: Option<Instant>) -> Self {
+        if let Some(end) = expires_at {
+            self.ends = self.ends.min(end.timestamp_micros());
+        }
+        Self { expires_at, open, ..self }
+    }
+
+    /// What is not secret in the credential.
+    pub(crate) fn open(&self) -> &[u8] {
+        &self.open
     }
 
     /// When what was shown ends by itself, where that may be before its session does.
@@ -155,13 +165,13 @@ pub enum Freshness {
 }
 
 impl Cache {
-    /// Who was recognised by the credential with this digest, if that still stands `now`. Waits for nothing. Whether the
+    /// Who was recognised by the credential with this fingerprint, if that still stands `now`. Waits for nothing. Whether the
     /// session has passed one of its lifetimes is the caller's to judge.
-    pub fn recognised(&self, credential: &Digest, now: Monotonic) -> Option<Arc<Recognised>> {
-        let (guards, known) = (&self.0.guards, self.0.recognised.get(credential)?);
+    pub fn recognised(&self, credential: &Fingerprint<'_>, now: Monotonic) -> Option<Arc<Recognised>> {
+        let (guards, known) = (&self.0.guards, self.0.recognised.get(&credential.digest)?);
         let stands = |hold: &Hold| hold.stands(guards, guards.raised(), now);
         let stands = known.hold.as_ref().is_some_and(stands);
-        if !stands {
+        if !stands || *known.open != *credential.open {
             return None;
         }
         self.0.session_counts.memory_hits.one();
@@ -207,10 +217,10 @@ impl Cache {
         };
         let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
         let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
-        Ok(Some(Recognised::new(user, session, None, hold)))
+        Ok(Some(Recognised::new(user, session, hold)))
     }
 
-    /// Remembers who was recognised by the credential with this digest.
+    /// Remembers who was recognised by the credential with the digest of this [fingerprint](Fingerprint).
     pub fn remember(&self, credential: Digest, who: Arc<Recognised>) {
         if let Some(hold) = &who.hold {
             let now = Monotonic::now();

@@ -22,7 +22,7 @@ use super::recognised::{NEVER, Recognised};
 use super::session::SessionName;
 use super::shared::{Stored, failed, get, stamp};
 use super::{Cache, Inner, session, user};
-use crate::domain::Digest;
+use crate::domain::{Digest, Fingerprint};
 use crate::redis::{Answer, Question, Strings, keys, pipe};
 
 /// The most credentials whose last reading is kept: some thirty megabytes.
@@ -83,7 +83,8 @@ impl Reading {
             return None;
         }
         let session = cache.as_last_seen(session);
-        let who = Arc::new(Recognised::new(user, session, self.who.expires_at(), None));
+        let who = Recognised::new(user, session, None).by(self.who.open().into(), self.who.expires_at());
+        let who = Arc::new(who);
         Some(Self { read: Some(read), ..Self::new(self.name, who) })
     }
 
@@ -130,11 +131,14 @@ impl Cache {
         self.0.settings.asks_redis_alone() && self.0.shared.redis().is_some()
     }
 
-    /// Asks Redis who is behind the credential with this digest, if the credential was [remembered](Self::remember) and nothing
+    /// Asks Redis who is behind the credential with this fingerprint, if the credential was [remembered](Self::remember) and nothing
     /// is unusual.
-    pub fn ask_redis(&self, credential: Digest) -> Option<AskedRedis> {
+    pub fn ask_redis(&self, Fingerprint { digest: credential, open }: Fingerprint<'_>) -> Option<AskedRedis> {
         let Inner { shared, readings, .. } = &*self.0;
         let (reading, redis, (until, ends)) = (readings.get(&credential)?, shared.redis()?, shared.belief()?);
+        if reading.who.open() != open {
+            return None;
+        }
         let answer = redis.ask_together(reading.question.clone());
         Some(AskedRedis { credential, reading, answer, until, ends })
     }

@@ -56,6 +56,11 @@ impl<V> Entry<V> {
             && !self.renewing.swap(true, Ordering::Relaxed)
     }
 
+    /// What was found.
+    pub(super) fn value(&self) -> Option<&V> {
+        self.value.as_ref()
+    }
+
     /// What was found, and its stamp.
     pub(super) fn into_parts(self) -> (Option<V>, Stamp) {
         (self.value, self.stamp)

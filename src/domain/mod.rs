@@ -32,5 +32,5 @@ pub use mail::{MailContent, MailKind, MailStatus, Priority, Requested, SecurityE
 pub use next::NextPath;
 pub use profile::{DisplayName, InvalidText, Note, Phone, Username};
 pub use redacted::Redacted;
-pub use tokens::{Digest, FlowToken, LinkToken, RefreshToken, SessionToken};
+pub use tokens::{Digest, Fingerprint, FlowToken, LinkToken, RefreshToken, SessionToken};
 pub use user::{AdminAction, Role, UserStatus};

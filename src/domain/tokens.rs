@@ -39,6 +39,34 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// What a credential is recognised again by: the digest of what is secret in it, and the rest as it is.
+///
+/// All of a session token is secret. Of a JWT (RFC 7515, section 3.1) only the signature is: what was signed is there to be
+/// read, and of no use without. To compare that takes a fraction of the time in which it could be digested.
+#[derive(Clone, Copy)]
+pub struct Fingerprint<'a> {
+    /// Of what comes after the last dot, or of everything where there is none.
+    pub digest: Digest,
+    /// What comes before, with the dot.
+    pub open: &'a [u8],
+}
+
+impl<'a> Fingerprint<'a> {
+    /// That of a credential as it was shown.
+    pub fn of(credential: &'a [u8]) -> Self {
+        let secret = credential.iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
+        let (open, secret) = credential.split_at(secret);
+        Self { digest: Digest::of(secret), open }
+    }
+}
+
+impl From<Digest> for Fingerprint<'_> {
+    /// That of a credential which is secret as a whole.
+    fn from(digest: Digest) -> Self {
+        Self { digest, open: &[] }
+    }
+}
+
 /// `bytes` in lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -202,7 +230,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_a_jwt_the_signature_is_digested() {
+        let Fingerprint { digest, open } = Fingerprint::of(b"header.claims.signature");
+        assert_eq!((digest, open), (Digest::of(b"signature"), &b"header.claims."[..]));
+    }
+
     proptest! {
+        #[test]
+        fn fingerprints_differ_wherever_credentials_do(one in "[a.]{0,6}", other in "[a.]{0,6}") {
+            let [of_one, of_other] = [&one, &other].map(|text| Fingerprint::of(text.as_bytes()));
+            let same = of_one.digest == of_other.digest && of_one.open == of_other.open;
+            prop_assert_eq!(same, one == other);
+            prop_assert!(of_one.open.is_empty() || of_one.open.ends_with(b"."));
+        }
+
         #[test]
         fn a_link_token_survives_the_round_trip(id: u128, mac: [u8; 32]) {
             let token = LinkToken::new(ChallengeId(uuid::Uuid::from_u128(id)), mac);

@@ -93,17 +93,18 @@ enum Carrier {
 }
 
 /// What the request shows to be recognised, unread. A bearer token wins over a cookie.
-fn shown<'a>(headers: &'a HeaderMap, site: &Site) -> Option<(&'a str, Carrier)> {
+fn shown<'a>(headers: &'a HeaderMap, site: &Site) -> Option<(&'a [u8], Carrier)> {
     if let Some(value) = headers.get(AUTHORIZATION) {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        let token = token.trim();
-        return (scheme.eq_ignore_ascii_case("bearer") && token.len() <= 4096).then_some((token, Carrier::Header));
+        let (scheme, token) = value.as_bytes().split_at_checked(b"bearer".len())?;
+        let token = token.strip_prefix(b" ")?.trim_ascii();
+        return (scheme.eq_ignore_ascii_case(b"bearer") && token.len() <= 4096).then_some((token, Carrier::Header));
     }
-    cookies::session_token(headers, site).map(|token| (token, Carrier::Cookie))
+    cookies::session_token(headers, site).map(|token| (token.as_bytes(), Carrier::Cookie))
 }
 
 /// What is shown, if it has the form of a credential.
-fn credential((text, carrier): (&str, Carrier)) -> Option<Credential> {
+fn credential((bytes, carrier): (&[u8], Carrier)) -> Option<Credential> {
+    let text = std::str::from_utf8(bytes).ok()?;
     match (SessionToken::parse(text), carrier) {
         (Some(token), _) => Some(Credential::Session(token)),
         (None, Carrier::Header) => Some(Credential::Access(text.to_owned())),
@@ -111,10 +112,10 @@ fn credential((text, carrier): (&str, Carrier)) -> Option<Credential> {
     }
 }
 
-/// The text of what is shown, unless it cannot be good. An access token is none in a cookie, however good it is.
-fn recognisable<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
-    let (text, carrier) = shown(headers, site)?;
-    (carrier == Carrier::Header || text.starts_with(SessionToken::PREFIX)).then_some(text)
+/// What is shown, unless it cannot be good. An access token is none in a cookie, however good it is.
+fn recognisable<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a [u8]> {
+    let (bytes, carrier) = shown(headers, site)?;
+    (carrier == Carrier::Header || bytes.starts_with(SessionToken::PREFIX.as_bytes())).then_some(bytes)
 }
 
 /// Asks Redis who makes the request, if Redis alone can tell. Not for requests that write.
@@ -133,8 +134,8 @@ pub(super) async fn recognised_by_redis(
 
 /// Who makes the request, if that can be told at once, which is `at`. Not for requests that write.
 pub(super) fn recognised(request: &RequestHead, site: &Site, at: Instant) -> Option<Arc<Authenticated>> {
-    let text = recognisable(request.headers(), site)?;
-    site.auth.recognise(text, at, || client_address::of(request, &site.server.proxies))
+    let credential = recognisable(request.headers(), site)?;
+    site.auth.recognise(credential, at, || client_address::of(request, &site.server.proxies))
 }
 
 /// Finds out who asks. What has to be waited for is done in a task of its own: where another extractor refuses the

@@ -1,4 +1,4 @@
-//! The headers that every answer has, made once.
+//! The headers that every answer has.
 
 use std::ops::Deref;
 use std::time::Instant;

@@ -3,7 +3,7 @@
 //! `GET /api/auth/validate` and `GET /forward-auth` are answered from here by `front`, before routing and without a task of their own,
 //! when their credential was recognised within the last second (`Auth::recognise`). The answer is as good as ready: its
 //! body and the headers that name the person are made once for a recognised credential and kept with it, the headers that
-//! every answer has are made at start. An instance that keeps nothing in memory asks Redis here, once, and compares
+//! every answer has are constants. An instance that keeps nothing in memory asks Redis here, once, and compares
 //! (`Auth::recognise_by_redis`). Whatever is not as usual (no credential, one that is not known here, another
 //! method) goes on to the router, whose handlers give the same answers by the long way, from the same functions.
 
@@ -51,8 +51,7 @@ impl Told {
         // Fails for no value of these types.
         let body = serde_json::to_vec(&WhoView::from(who)).unwrap_or_default();
         // In one piece: it is read for every request, and seldom the same as for the last.
-        let all = web::Bytes::from([identity.concat().as_bytes(), &body].concat());
-        let mut rest = all.clone();
+        let mut rest = web::Bytes::from([identity.concat().as_bytes(), &body].concat());
         // Header values may hold any bytes but controls; names were checked for those when they were stored.
         let identity = identity.map(|value| HeaderValue::from_maybe_shared(rest.split_to(value.len())).ok());
         Self { body: rest, identity }

@@ -40,6 +40,29 @@ async fn https_only_goes_as_far_as_the_settings_say_and_not_without_https() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_answered_from_memory_has_the_headers_that_it_had_before() {
+    let options = Options::default().set("GATEPOST_PUBLIC_URL", "https://gatepost.localhost");
+    let app = TestApp::start(Setup::Embedded, options).await;
+    let program = app.program().bearer(&app.tokens("ada@example.com").await.access);
+    for path in ["/api/auth/validate", "/forward-auth"] {
+        let headers = async || {
+            let answer = program.get(path).await.expect(200);
+            let lines = answer.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.clone()));
+            let mut lines: Vec<_> = lines.filter(|(name, _)| name != "date").collect();
+            lines.sort_by(|one, other| one.0.cmp(&other.0));
+            let ids = lines.extract_if(.., |(name, _)| name == "x-request-id").count();
+            assert_eq!(ids, 1, "{path}");
+            lines
+        };
+        let first = headers().await;
+        assert!(first.iter().any(|(name, _)| name == "strict-transport-security"), "{first:?}");
+        for _ in 0..3 {
+            assert_eq!(headers().await, first, "{path}");
+        }
+    }
+}
+
 on_both_setups! {
     async fn made_up_methods_make_no_metrics_of_their_own(app: TestApp) {
         let client = app.program();

@@ -7,10 +7,11 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gatepost::domain::KeyRing;
 use serde_json::{Value, json};
 
-use crate::app::PUBLIC_URL;
+use crate::app::{Options, PUBLIC_URL, TestApp};
 use crate::credentials::{mutants, three};
 
 const ADA: &str = "ada@example.com";
+const EVE: &str = "eve@example.com";
 /// The secret of all instances: see `app.rs`.
 const SECRET: &[u8] = b"a secret that all instances of one test share";
 
@@ -48,7 +49,48 @@ fn ed25519(seed: &[u8; 32]) -> (Ed25519KeyPair, String) {
     (pair, public)
 }
 
+/// Shows what was made of good credentials while those are known.
+async fn shows_what_has_a_known_signature(app: &TestApp) {
+    let (ada, eve) = (app.tokens(ADA).await, app.tokens(EVE).await);
+    let (ada, eve) = (ada.access.as_str(), eve.access.as_str());
+    let (signed, signature) = ada.rsplit_once('.').expect("a JWT");
+    let (others, other) = eve.rsplit_once('.').expect("a JWT");
+    let session = app.sign_in(ADA).await.session_token();
+    let forged = [
+        format!("{others}.{signature}"),
+        format!("{signed}.{other}"),
+        format!(".{signature}"),
+        signature.to_owned(),
+        format!("x.{signature}"),
+        format!("x{signed}.{signature}"),
+        format!("{signed}x.{signature}"),
+        format!("{signed}..{signature}"),
+        format!("{}.{signature}", &signed[..signed.len() - 1]),
+        format!("{}.{signature}", signed.to_lowercase()),
+        format!(".{session}"),
+        format!("x.{session}"),
+        format!("{signed}.{session}"),
+    ];
+    for forged in forged {
+        // The second is answered by what is kept of the first.
+        for good in [ada, eve, &session, ada, eve, &session] {
+            app.program().bearer(good).validate().await.expect(200);
+        }
+        app.program().bearer(&forged).validate().await.expect_problem(401, "unauthorized");
+    }
+}
+
 on_servers! {
+    async fn a_known_signature_is_good_for_what_it_signs_alone(app: TestApp = Options::without_limits()) {
+        shows_what_has_a_known_signature(&app).await;
+    }
+
+    async fn a_known_signature_is_good_for_what_it_signs_alone_where_redis_alone_is_asked(
+        app: TestApp = Options::without_limits().set("GATEPOST_CACHE_MEMORY", "off")
+    ) {
+        shows_what_has_a_known_signature(&app).await;
+    }
+
     async fn no_token_is_taken_but_one_that_this_server_signed_for_itself(app: TestApp) {
         let apps = three(app).await;
         let good = apps[0].tokens(ADA).await.access;

@@ -22,7 +22,7 @@ async fn recognise(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
 
 /// What Redis says about who was recognised before.
 pub(crate) async fn by_redis(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
-    let (who, _) = cache.recognised_by_redis(&mut cache.ask_redis(person.digest())?).await?;
+    let (who, _) = cache.recognised_by_redis(&mut cache.ask_redis(person.digest().into())?).await?;
     Some(who)
 }
 

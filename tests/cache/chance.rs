@@ -172,7 +172,7 @@ async fn recognise(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
     let known = if cache.asks_redis_alone() {
         by_redis(cache, person).await
     } else {
-        cache.recognised(&digest, Instant::now())
+        cache.recognised(&digest.into(), Instant::now())
     };
     if known.is_some() {
         return known;

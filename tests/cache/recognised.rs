@@ -19,7 +19,7 @@ async fn recognise(cache: &Cache, person: &Person, freshness: Freshness) -> Opti
 }
 
 fn known(cache: &Cache, person: &Person) -> Option<Arc<Recognised>> {
-    cache.recognised(&person.digest(), Instant::now())
+    cache.recognised(&person.digest().into(), Instant::now())
 }
 
 #[tokio::test]

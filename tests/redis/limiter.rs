@@ -74,10 +74,7 @@ async fn what_a_thread_asks_at_the_same_moment_shares_calls_and_is_decided_one_b
     .await;
     assert_eq!(outcomes, (0..300).map(|number| number < 7).collect::<Vec<_>>(), "the first seven, in their order");
     let calls = calls(&server).await - before;
-    assert!(
-        (5..=30).contains(&calls),
-        "sixty-four requests a call at most, and ten or more of them as a rule: {calls}"
-    );
+    assert!((5..=10).contains(&calls), "sixty-four requests a call at most, and the last in parts: {calls}");
     // What was denied for one subject is recorded for none.
     for (subject, count) in [("a", 7), ("b0", 3), ("b1", 2), ("b2", 2)] {
         assert_eq!(recorded(&server, PolicyName::ApiAddress, subject).await, count, "{subject}");
@@ -101,7 +98,7 @@ async fn requests_about_one_subject_each_share_its_limit_where_they_share_a_call
     .await;
     // All share one where the server takes its time, eleven where it is quick.
     let calls = calls(&server).await - before;
-    assert!(calls <= 3, "{calls} calls");
+    assert!((1..=3).contains(&calls), "{calls} calls");
     let (mut about_a, mut others) = (Vec::new(), Vec::new());
     for (number, outcome) in outcomes.iter().enumerate() {
         if number % 3 == 0 || number == 20 { &mut about_a } else { &mut others }.push(outcome.is_allowed());
