@@ -1,4 +1,4 @@
-//! What is remembered by the digest of a credential: a map that many threads read and that does not grow without end.
+//! What is remembered by the digest of a credential, or of what is secret in it: a map that many threads read and that does not grow without end.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -63,7 +63,7 @@ impl<V: Clone> Digests<V> {
 }
 
 /// Takes the first eight bytes of a digest as they are: they are uniform, and nobody can choose them, since only
-/// digests of credentials that this server made are put in.
+/// digests of what this server has drawn or signed are put in.
 #[derive(Default)]
 struct Uniform(u64);
 

@@ -43,14 +43,14 @@ pub struct Recognised {
     /// When it is over by itself, in microseconds since the Unix epoch: its session, or before that what was shown.
     ends: i64,
     answer: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// What is not secret in the credential.
+    open: Box<[u8]>,
     hold: Option<Hold>,
     /// The account.
     pub user: User,
     /// The session.
     pub session: Session,
     expires_at: Option<Instant>,
-    /// What is not secret in the credential.
-    open: Box<[u8]>,
 }
 
 /// What must stand for the two to be handed out together. Here too comes first what the hot path reads.
@@ -103,7 +103,7 @@ impl Recognised {
     pub(super) fn new(user: User, session: Session, hold: Option<Hold>) -> Self {
         let last_used = AtomicI64::new(session.last_seen_at.timestamp_micros());
         let (ends, open) = (session.expires_at.timestamp_micros(), Box::default());
-        Self { last_used, ends, answer: OnceLock::new(), hold, user, session, expires_at: None, open }
+        Self { last_used, ends, answer: OnceLock::new(), open, hold, user, session, expires_at: None }
     }
 
     /// Recognised by a credential of which `open` is not secret, and which ends at `expires_at` by itself.
@@ -112,7 +112,7 @@ impl Recognised {
         if let Some(end) = expires_at {
             self.ends = self.ends.min(end.timestamp_micros());
         }
-        Self { expires_at, open, ..self }
+        Self { open, expires_at, ..self }
     }
 
     /// What is not secret in the credential.

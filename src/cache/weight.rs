@@ -76,8 +76,9 @@ pub(super) struct Room {
     pub(super) recognised: usize,
 }
 
-/// A pair that is ready to be answered with: both rows, what guards them, and the answer made of them.
-const OF_A_PAIR: u64 = 2048;
+/// A pair that is ready to be answered with: both rows, what guards them, the answer made of them, and the text of an access
+/// token.
+const OF_A_PAIR: u64 = 2560;
 
 impl Room {
     pub(super) fn of(settings: &settings::Cache) -> Self {

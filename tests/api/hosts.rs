@@ -44,8 +44,8 @@ async fn https_only_goes_as_far_as_the_settings_say_and_not_without_https() {
 async fn what_is_answered_from_memory_has_the_headers_that_it_had_before() {
     let options = Options::default().set("GATEPOST_PUBLIC_URL", "https://gatepost.localhost");
     let app = TestApp::start(Setup::Embedded, options).await;
-    let program = app.program().bearer(&app.tokens("ada@example.com").await.access);
     for path in ["/api/auth/validate", "/forward-auth"] {
+        let program = app.program().bearer(&app.tokens("ada@example.com").await.access);
         let headers = async || {
             let answer = program.get(path).await.expect(200);
             let lines = answer.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.clone()));

@@ -52,6 +52,26 @@ on_servers! {
         app.advance(Duration::from_secs(11));
         assert!(!works(&app, &access).await);
     }
+
+    async fn an_access_token_costs_one_look_at_two_versions_where_redis_alone_is_asked(
+        app: TestApp = Options::without_limits().set("GATEPOST_CACHE_MEMORY", "off")
+    ) {
+        let access = app.tokens(ADA).await.access;
+        let looks = async || {
+            let stats: String = app.redis().ask(&["INFO", "commandstats"]).await;
+            let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
+            line.and_then(|rest| rest.split(',').next()?.parse::<u64>().ok()).unwrap_or_default()
+        };
+        // The long way, then what Redis says, read in full.
+        for _ in 0..2 {
+            assert!(works(&app, &access).await);
+        }
+        let before = looks().await;
+        for _ in 0..10 {
+            assert!(works(&app, &access).await);
+        }
+        assert!(looks().await >= before + 10, "{before} before, {} after", looks().await);
+    }
 }
 
 on_both_setups! {

@@ -69,6 +69,7 @@ async fn shows_what_has_a_known_signature(app: &TestApp) {
         format!("{}.{signature}", signed.to_lowercase()),
         format!(".{session}"),
         format!("x.{session}"),
+        format!("gps_x.{signature}"),
         format!("{signed}.{session}"),
     ];
     for forged in forged {
@@ -77,6 +78,8 @@ async fn shows_what_has_a_known_signature(app: &TestApp) {
             app.program().bearer(good).validate().await.expect(200);
         }
         app.program().bearer(&forged).validate().await.expect_problem(401, "unauthorized");
+        let cookie = format!("gatepost_session={forged}");
+        app.program().with("cookie", &cookie).validate().await.expect_problem(401, "unauthorized");
     }
 }
 
