@@ -37,7 +37,7 @@ struct Claim {
 }
 
 impl Auth {
-    /// Recognises a session by a credential as it was shown that this process has recognised within the last second;
+    /// Recognises a session by a credential, as it was shown, that this process has recognised within the last second;
     /// otherwise `None`, and [`Self::authenticate`] knows. Waits for nothing. `at` is the present moment; `address` is asked
     /// for only when the use is noted.
     pub fn recognise(
@@ -68,8 +68,8 @@ impl Auth {
         self.0.cache.asks_redis_alone()
     }
 
-    /// Asks Redis whose session it is by a credential as it was shown that this process has recognised before; otherwise `None`, and
-    /// [`Self::authenticate`] knows.
+    /// Asks Redis whose session it is by a credential, as it was shown, that this process has recognised before; otherwise
+    /// `None`, and [`Self::authenticate`] knows.
     pub fn ask_redis(&self, credential: &[u8]) -> Option<AskedRedis> {
         self.0.cache.ask_redis(Fingerprint::of(credential))
     }

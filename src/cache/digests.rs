@@ -1,4 +1,5 @@
-//! What is remembered by the digest of a credential, or of what is secret in it: a map that many threads read and that does not grow without end.
+//! What is remembered by the digest of a credential, or of what is secret in it: a map that many threads read and that does
+//! not grow without end.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -2,9 +2,10 @@
 //!
 //! **The life of an entry.** A request whose credential is not known here is recognised the long way: the session and
 //! its user are read through the tiers, the rules of sign-in are applied, and the two are remembered together under the
-//! [fingerprint](Fingerprint) of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same [`Recognised`] to
-//! every request with that credential, with what the first of them has made of it ([`Recognised::answer`]). Read in the
-//! last fifth of its life, an entry is made anew beside the requests, once ([`Recognised::is_to_be_renewed`]).
+//! [fingerprint](Fingerprint) of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same
+//! [`Recognised`] to every request with that credential, with what the first of them has made of it
+//! ([`Recognised::answer`]). Read in the last fifth of its life, an entry is made anew beside the requests, once
+//! ([`Recognised::is_to_be_renewed`]).
 //!
 //! **Why it is safe.** An entry is no tier of its own. It carries the stamps of the two entries that it was made of,
 //! and is handed out only while both of those would be: until the second of the older one is over, and if the
@@ -106,7 +107,7 @@ impl Recognised {
         Self { last_used, ends, answer: OnceLock::new(), open, hold, user, session, expires_at: None }
     }
 
-    /// Recognised by a credential of which `open` is not secret, and which ends at `expires_at` by itself.
+    /// The same, recognised by a credential of which `open` is not secret, and which ends at `expires_at` by itself.
     #[must_use]
     pub(crate) fn by(mut self, open: Box<[u8]>, expires_at: Option<Instant>) -> Self {
         if let Some(end) = expires_at {

@@ -131,8 +131,8 @@ impl Cache {
         self.0.settings.asks_redis_alone() && self.0.shared.redis().is_some()
     }
 
-    /// Asks Redis who is behind the credential with this fingerprint, if the credential was [remembered](Self::remember) and nothing
-    /// is unusual.
+    /// Asks Redis who is behind the credential with this fingerprint, if the credential was
+    /// [remembered](Self::remember) and nothing is unusual.
     pub fn ask_redis(&self, Fingerprint { digest: credential, open }: Fingerprint<'_>) -> Option<AskedRedis> {
         let Inner { shared, readings, .. } = &*self.0;
         let (reading, redis, (until, ends)) = (readings.get(&credential)?, shared.redis()?, shared.belief()?);

@@ -66,11 +66,15 @@ on_servers! {
         for _ in 0..2 {
             assert!(works(&app, &access).await);
         }
-        let before = looks().await;
-        for _ in 0..10 {
-            assert!(works(&app, &access).await);
-        }
-        assert!(looks().await >= before + 10, "{before} before, {} after", looks().await);
+        // A Redis that is late on a busy machine is not asked for a moment.
+        eventually("ten requests with a look each", SOON, async || {
+            let before = looks().await;
+            for _ in 0..10 {
+                assert!(works(&app, &access).await);
+            }
+            (looks().await >= before + 10).then_some(())
+        })
+        .await;
     }
 }
 

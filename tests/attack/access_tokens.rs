@@ -49,8 +49,8 @@ fn ed25519(seed: &[u8; 32]) -> (Ed25519KeyPair, String) {
     (pair, public)
 }
 
-/// Shows what was made of good credentials while those are known.
-async fn shows_what_has_a_known_signature(app: &TestApp) {
+/// Shows what was made out of good credentials, each time just after those were taken.
+async fn expect_forgeries_refused_while_the_real_are_known(app: &TestApp) {
     let (ada, eve) = (app.tokens(ADA).await, app.tokens(EVE).await);
     let (ada, eve) = (ada.access.as_str(), eve.access.as_str());
     let (signed, signature) = ada.rsplit_once('.').expect("a JWT");
@@ -85,13 +85,13 @@ async fn shows_what_has_a_known_signature(app: &TestApp) {
 
 on_servers! {
     async fn a_known_signature_is_good_for_what_it_signs_alone(app: TestApp = Options::without_limits()) {
-        shows_what_has_a_known_signature(&app).await;
+        expect_forgeries_refused_while_the_real_are_known(&app).await;
     }
 
     async fn a_known_signature_is_good_for_what_it_signs_alone_where_redis_alone_is_asked(
         app: TestApp = Options::without_limits().set("GATEPOST_CACHE_MEMORY", "off")
     ) {
-        shows_what_has_a_known_signature(&app).await;
+        expect_forgeries_refused_while_the_real_are_known(&app).await;
     }
 
     async fn no_token_is_taken_but_one_that_this_server_signed_for_itself(app: TestApp) {
