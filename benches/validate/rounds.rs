@@ -43,7 +43,7 @@ pub(crate) struct Rounds(Vec<Round>);
 /// How often a side is measured, after how long a warm-up, and how long: rather often than long, since a shared machine is
 /// another one every few seconds.
 fn lengths(options: &Options) -> (usize, Duration, Duration) {
-    let (rounds, measured) = if options.quick { (7, 300) } else { (21, 500) };
+    let (rounds, measured) = if options.quick { (7, 300) } else { (41, 500) };
     (rounds, Duration::from_millis(100), Duration::from_millis(measured))
 }
 

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -21,12 +21,16 @@ use super::tier::TTL;
 /// How long a guard stands: longer than an entry lives, and longer than Redis may hold an older version unnoticed.
 const GUARD_TTL: Duration = Duration::from_secs(10);
 const SHARDS: usize = 16;
+/// The golden ratio's fraction, of 2^32.
+const GOLDEN: u32 = 0x9E37_79B9;
 
 /// The moment a load begins: nothing it reads is older.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Began {
     pub(super) at: Monotonic,
     generation: u64,
+    /// How many loads began before it.
+    turn: u32,
 }
 
 /// When an entry was loaded, in which version, and until when it may be handed out.
@@ -59,9 +63,14 @@ impl Stamp {
         self.began.at.elapsed() < GUARD_TTL
     }
 
-    /// When the last fifth of the entry's life begins: if it is read after that, it is loaded anew ahead of its end.
+    /// From when on the entry is loaded anew by whoever reads it, ahead of its end: at some point of the fourth fifth of its
+    /// life. Another one for each load, so that what was loaded together (after a start, or after everything had to be
+    /// forgotten) is not loaded anew together, again and again.
     pub(super) fn renew_at(&self) -> Monotonic {
-        self.began.at + self.until.saturating_duration_since(self.began.at) * 4 / 5
+        // Multiples of the golden ratio, of which the whole part overflows, lie evenly however many there are (Weyl's sequence).
+        let part = f64::from(self.began.turn.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
+        let life = self.until.saturating_duration_since(self.began.at);
+        self.began.at + life.mul_f64(0.6 + 0.2 * part)
     }
 }
 
@@ -90,6 +99,8 @@ pub(super) struct Guards {
     raised: AtomicU64,
     /// The generation of the last invalidation of everything.
     all: AtomicU64,
+    /// Counts loads.
+    turn: AtomicU32,
     hasher: RandomState,
     shards: [RwLock<Shard>; SHARDS],
 }
@@ -112,6 +123,7 @@ impl Guards {
             generation: AtomicU64::new(0),
             raised: AtomicU64::new(0),
             all: AtomicU64::new(0),
+            turn: AtomicU32::new(0),
             hasher: RandomState::new(),
             shards: std::array::from_fn(shard),
         }
@@ -120,7 +132,7 @@ impl Guards {
     /// Begins a load.
     pub(super) fn begin(&self) -> Began {
         let generation = self.generation.load(Ordering::SeqCst);
-        Began { at: Monotonic::now(), generation }
+        Began { at: Monotonic::now(), generation, turn: self.turn.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// From now on `key` must be loaded anew, in `version` or a later one.
@@ -180,5 +192,27 @@ impl Guards {
         let hash = self.hasher.hash_one(key);
         // The remainder is less than sixteen.
         &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_loaded_together_is_not_loaded_anew_together() {
+        let guards = Guards::new();
+        let mut tenths = [0; 10];
+        for _ in 0..1000 {
+            let began = guards.begin();
+            let stamp = Stamp::new(Some(1), began);
+            let wait = stamp.renew_at() - began.at;
+            assert!((TTL * 3 / 5..=TTL * 4 / 5).contains(&wait), "{wait:?}");
+            let part = (wait - TTL * 3 / 5).as_secs_f64() / (TTL / 5).as_secs_f64();
+            tenths[((part * 10.0) as usize).min(9)] += 1;
+            let short = stamp.ending(began.at + TTL / 10);
+            assert!(short.renew_at() < short.until(), "ahead of its end, however soon that is");
+        }
+        assert!(tenths.iter().all(|loads| (95..=105).contains(loads)), "{tenths:?}");
     }
 }

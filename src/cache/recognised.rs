@@ -4,7 +4,7 @@
 //! its user are read through the tiers, the rules of sign-in are applied, and the two are remembered together under the
 //! [fingerprint](Fingerprint) of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same
 //! [`Recognised`] to every request with that credential, with what the first of them has made of it
-//! ([`Recognised::answer`]). Read in the last fifth of its life, an entry is made anew beside the requests, once
+//! ([`Recognised::answer`]). Read towards the end of its life, an entry is made anew beside the requests, once
 //! ([`Recognised::is_to_be_renewed`]).
 //!
 //! **Why it is safe.** An entry is no tier of its own. It carries the stamps of the two entries that it was made of,
@@ -148,7 +148,7 @@ impl Recognised {
     }
 
     /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
-    /// to one reader in the last fifth of its life, which `now` is in.
+    /// to one reader who comes at [that point](Stamp::renew_at) of its life or later, `now`.
     pub fn is_to_be_renewed(&self, now: Monotonic) -> Option<SessionName> {
         let hold = self.hold.as_ref()?;
         let is_due = hold.renew_at <= now && !hold.renewing.swap(true, Ordering::Relaxed);

@@ -2,8 +2,8 @@
 //!
 //! An entry's second begins when its load begins, not when it ends: whatever took its time on the way is not kept. A
 //! load is shared by all who wait for its key. Before an entry is handed out it must pass its key's
-//! [guard](super::guards), which an invalidation raises. An entry that is read in the last fifth of its life is loaded
-//! anew beside the requests, once, so that nobody waits for what is asked for all the time.
+//! [guard](super::guards), which an invalidation raises. An entry that is read towards the end of its life
+//! ([`Stamp::renew_at`]) is loaded anew beside the requests, once, so that nobody waits for what is asked for all the time.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ impl<V> Entry<V> {
         Self { stamp: self.stamp.ending(limit), ..self }
     }
 
-    /// Whether the caller is to load it anew, ahead of its end. Told to one reader in the last fifth of its life, and
-    /// only if there is something: what does not exist is not hot.
+    /// Whether the caller is to load it anew, ahead of its end. Told to one reader towards its end, and only if
+    /// there is something: what does not exist is not hot.
     pub(super) fn is_to_be_renewed(&self) -> bool {
         self.value.is_some()
             && self.stamp.renew_at() <= Monotonic::now()

@@ -1,9 +1,11 @@
 //! Connections, below HTTP: whom they come from, and how long they may go on without getting anywhere.
 //!
-//! actix gives the head of the first request on a connection a deadline, and an idle connection one, but none to the head
-//! of a later request: who has had one answer could hold the connection for ever with half a request. Nor has an answer a
-//! deadline that nobody reads. Here every connection has one, which each byte of an answer sets anew. When it is over
-//! the connection reads as ended by its client, and nothing more is written to it.
+//! actix gives the head of the first request on a connection a deadline, but none to the head of a later request: who has
+//! had one answer could hold the connection for ever with half a request. Nor has an answer a deadline that nobody
+//! reads. Here every connection has one, which each byte of an answer sets anew. When it is over the connection reads as
+//! ended by its client, and nothing more is written to it. It comes sooner while nothing has been asked since the last
+//! answer, so that an idle connection is closed from here as well: actix would set a timer for each answer, and take it
+//! back for each request, where here one timer is set again when it has gone off.
 //!
 //! Nor has a client more of them than `server.max_connections_per_client`, unless it is a trusted proxy or comes by loopback, as proxies
 //! on this machine do.
@@ -30,9 +32,14 @@ use super::{Site, proxy_protocol};
 /// A connection with a client.
 pub(super) struct Connection {
     stream: TcpStream,
+    /// How long it is kept without an answer, while nothing is asked.
+    keep_alive: Duration,
+    /// How long it is kept without an answer, whatever is asked.
     patience: Duration,
     /// When something was last written to it, or it began.
     answered: Instant,
+    /// Whether something has come since, or nothing was ever written to it: its first request has a deadline from actix.
+    is_asked: bool,
     alarm: Option<Alarm>,
     _place: Option<Place>,
 }
@@ -69,9 +76,9 @@ impl Door {
     }
 }
 
-/// Wakes the task of a connection at some moment when the deadline may be over.
+/// Wakes the task of a connection at some moment when the deadline may be over, and no later than that.
 struct Alarm {
-    /// Set again only when it has gone off, not for each answer.
+    /// Set again when it has gone off, not for each answer.
     sleep: Pin<Box<Sleep>>,
     /// The task that it wakes.
     task: Waker,
@@ -111,15 +118,22 @@ pub(super) async fn accept(
         }
     }
     let place = door.place(client, site).map_err(DispatchError::Io)?;
-    let (patience, answered) = (connections.patience(), Instant::now());
-    let connection = Connection { stream, patience, answered, alarm: None, _place: place };
+    let connection = Connection {
+        stream,
+        keep_alive: connections.keep_alive,
+        patience: connections.patience(),
+        answered: Instant::now(),
+        is_asked: true,
+        alarm: None,
+        _place: place,
+    };
     Ok((connection, Protocol::Http1, client))
 }
 
 impl Connection {
-    /// Whether nothing has been answered for too long. If not, the task is woken when that may be.
-    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        let deadline = self.answered + self.patience;
+    /// Whether nothing has been answered for so long. If not, the task is woken when that may be.
+    fn is_over(&mut self, patience: Duration, context: &mut Context<'_>) -> bool {
+        let deadline = self.answered + patience;
         if self.alarm.as_ref().is_some_and(|alarm| !alarm.sleep.is_elapsed() && alarm.task.will_wake(context.waker())) {
             return false;
         }
@@ -137,11 +151,22 @@ impl Connection {
 
     fn wrote(&mut self, polled: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
         match &polled {
-            Poll::Ready(Ok(_)) => self.answered = Instant::now(),
-            Poll::Pending if self.is_over(context) => return Poll::Ready(Err(Error::from(ErrorKind::TimedOut))),
+            Poll::Ready(Ok(_)) => self.has_answered(),
+            Poll::Pending if self.is_over(self.patience, context) => {
+                return Poll::Ready(Err(Error::from(ErrorKind::TimedOut)));
+            }
             _ => {}
         }
         polled
+    }
+
+    fn has_answered(&mut self) {
+        (self.answered, self.is_asked) = (Instant::now(), false);
+        let deadline = self.answered + self.keep_alive;
+        // It was set while something was asked, and the connection may not be looked at again before it goes off.
+        if let Some(alarm) = self.alarm.as_mut().filter(|alarm| alarm.sleep.deadline() > deadline) {
+            alarm.sleep.as_mut().reset(deadline);
+        }
     }
 }
 
@@ -154,7 +179,12 @@ impl Alarm {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, into);
-        if polled.is_pending() && self.is_over(context) { Poll::Ready(Ok(())) } else { polled }
+        if polled.is_ready() {
+            self.is_asked = true;
+            return polled;
+        }
+        let patience = if self.is_asked { self.patience } else { self.keep_alive };
+        if self.is_over(patience, context) { Poll::Ready(Ok(())) } else { polled }
     }
 }
 
@@ -185,3 +215,6 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use actix_service::{Service, Transform};
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::{HttpResponse, web};
-use futures_util::future::{Either, FutureExt, LocalBoxFuture, MapOk, TryFutureExt};
+use futures_util::future::{Either, FutureExt, LocalBoxFuture, TryFutureExt};
 
 use super::headers::Common;
 use super::hot::{Hot, Question};
@@ -60,8 +60,6 @@ where
 pub(super) struct Fronted<S>(Rc<(Front, S)>);
 
 type Outcome = Result<Response<BoxBody>, HttpResponse>;
-/// The application's answer.
-type Behind<F> = MapOk<F, fn(ServiceResponse<BoxBody>) -> Response<BoxBody>>;
 
 impl<S> Service<Request> for Fronted<S>
 where
@@ -69,7 +67,8 @@ where
 {
     type Response = Response<BoxBody>;
     type Error = HttpResponse;
-    type Future = Either<Ready<Outcome>, Either<Behind<S::Future>, LocalBoxFuture<'static, Outcome>>>;
+    /// What has to be waited for is on the heap: actix moves this about, and most of it is ready.
+    type Future = Either<Ready<Outcome>, LocalBoxFuture<'static, Outcome>>;
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), HttpResponse>> {
         self.0.1.poll_ready(cx)
@@ -81,8 +80,7 @@ where
         if let Some(question) = Question::of(request.head()) {
             if site.auth.asks_redis_alone() {
                 if let Some(asked) = extract::ask_redis(request.head(), site) {
-                    let by_redis = by_redis(self.0.clone(), question, asked, request);
-                    return Either::Right(Either::Right(by_redis.boxed_local()));
+                    return Either::Right(by_redis(self.0.clone(), question, asked, request).boxed_local());
                 }
             } else if let Some(response) = hot.answer(question, request.head(), site, common) {
                 return Either::Left(ready(Ok(response.into())));
@@ -90,15 +88,16 @@ where
         } else if let Some(response) = shield.refuse(request.head(), site, common) {
             return Either::Left(ready(Ok(response.into())));
         }
-        Either::Right(Either::Left(behind(application, request)))
+        Either::Right(behind(application, request))
     }
 }
 
-fn behind<S>(application: &S, request: Request) -> Behind<S::Future>
+/// Has `application` answer `request`.
+fn behind<S>(application: &S, request: Request) -> LocalBoxFuture<'static, Outcome>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse>,
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = HttpResponse> + 'static,
 {
-    application.call(request).map_ok(Response::from)
+    application.call(request).map_ok(Response::from).boxed_local()
 }
 
 /// Has Redis answer `question`, which `request` asks and of which it was `asked`, and the application where it cannot.
@@ -110,7 +109,6 @@ where
     let Parts { site, hot, common, .. } = &**parts;
     match hot.answer_by_redis(question, &mut asked, request.head(), site, common).await {
         Some(response) => Ok(response.into()),
-        // On the heap: otherwise every request would have to have room for the application's future.
-        None => behind(application, request).boxed_local().await,
+        None => behind(application, request).await,
     }
 }

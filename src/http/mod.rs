@@ -138,7 +138,8 @@ pub fn serve(site: Arc<Site>, listener: TcpListener) -> std::io::Result<Server> 
         let app = apply(front.clone(), map_config(app, |()| AppConfig::default()));
         let (accepting, stopping) = ((site.clone(), door.clone()), stopping.clone());
         let http = HttpService::build()
-            .keep_alive(KeepAlive::Timeout(connections.keep_alive))
+            // Connections close themselves when they are idle.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(connections.request_timeout)
             .client_disconnect_timeout(GOODBYE)
             .graceful_shutdown_signal(move || {

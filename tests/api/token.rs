@@ -96,7 +96,7 @@ on_both_setups! {
     async fn an_access_token_ends_though_its_session_was_loaded_ahead(app: TestApp = Options::without_limits()) {
         let access = app.tokens(ADA).await.access;
         app.advance(14 * MINUTE + Duration::from_secs(50));
-        // What is read all the time is loaded anew in the last fifth of each second.
+        // What is read all the time is loaded anew before each second is over.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(1200) {
             assert!(works(&app, &access).await);

@@ -228,6 +228,6 @@ fn an_entry_ends_with_the_older_of_its_two_halves() {
         let at = |millis| began.at + std::time::Duration::from_millis(millis);
         assert!(hold.stands(&guards, guards.raised(), at(299)));
         assert!(!hold.stands(&guards, guards.raised(), at(300)));
-        assert_eq!(hold.renew_at, at(240));
+        assert!((at(180)..=at(240)).contains(&hold.renew_at));
     }
 }
