@@ -64,7 +64,7 @@ impl Stamp {
     }
 
     /// From when on the entry is loaded anew by whoever reads it, ahead of its end: at some point of the fourth fifth of its
-    /// life. Another one for each load, so that what was loaded together (after a start, or after everything had to be
+    /// life. Another one for each load (of one key, or of many at once), so that what was loaded together (after a start, or after everything had to be
     /// forgotten) is not loaded anew together, again and again.
     pub(super) fn renew_at(&self) -> Monotonic {
         // Multiples of the golden ratio, of which the whole part overflows, lie evenly however many there are (Weyl's sequence).
@@ -208,8 +208,8 @@ mod tests {
             let stamp = Stamp::new(Some(1), began);
             let wait = stamp.renew_at() - began.at;
             assert!((TTL * 3 / 5..=TTL * 4 / 5).contains(&wait), "{wait:?}");
-            let part = (wait - TTL * 3 / 5).as_secs_f64() / (TTL / 5).as_secs_f64();
-            tenths[((part * 10.0) as usize).min(9)] += 1;
+            let tenth = wait.as_nanos().saturating_sub((TTL * 3 / 5).as_nanos()) * 10 / (TTL / 5).as_nanos();
+            tenths[usize::try_from(tenth).unwrap().min(9)] += 1;
             let short = stamp.ending(began.at + TTL / 10);
             assert!(short.renew_at() < short.until(), "ahead of its end, however soon that is");
         }

@@ -71,10 +71,11 @@ pub(super) struct Hold {
 impl Hold {
     fn new(name: SessionName, session: Stamp, user: (UserId, Stamp)) -> Self {
         let (id, user) = user;
+        let first = if session.until() <= user.until() { session } else { user };
         Self {
             name,
-            until: session.until().min(user.until()),
-            renew_at: session.renew_at().min(user.renew_at()),
+            until: first.until(),
+            renew_at: first.renew_at(),
             session: (name.key().into(), session),
             user: (keys::user_id(id).into(), user),
             admitted: AtomicU64::new(NEVER),
@@ -148,7 +149,7 @@ impl Recognised {
     }
 
     /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
-    /// to one reader who comes at [that point](Stamp::renew_at) of its life or later, `now`.
+    /// to one reader who comes late enough in its life, which is `now`.
     pub fn is_to_be_renewed(&self, now: Monotonic) -> Option<SessionName> {
         let hold = self.hold.as_ref()?;
         let is_due = hold.renew_at <= now && !hold.renewing.swap(true, Ordering::Relaxed);

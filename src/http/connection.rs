@@ -29,6 +29,9 @@ use super::places::{Place, Places};
 use super::seldom::Seldom;
 use super::{Site, proxy_protocol};
 
+/// What actix writes, in one piece, where the client wants to hear it before it sends a body (RFC 9110, section 10.1.1).
+const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// A connection with a client.
 pub(super) struct Connection {
     stream: TcpStream,
@@ -38,7 +41,9 @@ pub(super) struct Connection {
     patience: Duration,
     /// When something was last written to it, or it began.
     answered: Instant,
-    /// Whether something has come since, or nothing was ever written to it: its first request has a deadline from actix.
+    /// Whether something has come since, or nothing was ever written to it: its first request has a deadline from actix. Of
+    /// requests that come in a row, an answer to one of them tells nothing about the others: the idle deadline is theirs,
+    /// and one that is being answered then is still answered.
     is_asked: bool,
     alarm: Option<Alarm>,
     _place: Option<Place>,
@@ -149,24 +154,36 @@ impl Connection {
         false
     }
 
-    fn wrote(&mut self, polled: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
+    /// What is to be said of a write; `is_answer` unless it only tells the client to go on.
+    fn wrote(
+        &mut self,
+        polled: Poll<Result<usize>>,
+        is_answer: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize>> {
         match &polled {
-            Poll::Ready(Ok(_)) => self.has_answered(),
-            Poll::Pending if self.is_over(self.patience, context) => {
-                return Poll::Ready(Err(Error::from(ErrorKind::TimedOut)));
+            Poll::Ready(Ok(_)) => self.has_written(is_answer, context),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                // It waits for its client to read.
+                self.is_asked = true;
+                if self.is_over(self.patience, context) {
+                    return Poll::Ready(Err(Error::from(ErrorKind::TimedOut)));
+                }
             }
-            _ => {}
         }
         polled
     }
 
-    fn has_answered(&mut self) {
-        (self.answered, self.is_asked) = (Instant::now(), false);
+    fn has_written(&mut self, is_answer: bool, context: &mut Context<'_>) {
+        (self.answered, self.is_asked) = (Instant::now(), !is_answer);
         let deadline = self.answered + self.keep_alive;
-        // It was set while something was asked, and the connection may not be looked at again before it goes off.
+        // It was set while something was asked.
         if let Some(alarm) = self.alarm.as_mut().filter(|alarm| alarm.sleep.deadline() > deadline) {
             alarm.sleep.as_mut().reset(deadline);
         }
+        // The connection may not be looked at again before the alarm goes off, so it has to be set now.
+        let _ = self.is_over(self.keep_alive, context);
     }
 }
 
@@ -191,7 +208,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(polled, context)
+        self.wrote(polled, !bytes.ends_with(GO_ON), context)
     }
 
     fn poll_write_vectored(
@@ -200,7 +217,7 @@ impl AsyncWrite for Connection {
         parts: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.wrote(polled, context)
+        self.wrote(polled, true, context)
     }
 
     fn is_write_vectored(&self) -> bool {

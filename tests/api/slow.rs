@@ -87,7 +87,20 @@ on_both_setups! {
         expect_still_serving(&app).await;
     }
 
-    async fn a_connection_that_asks_for_nothing_more_is_closed(app: TestApp = impatient()) {
+    async fn a_body_that_waits_to_be_asked_for_has_the_time_of_a_body(app: TestApp =
+        impatient().set("GATEPOST_SERVER_REQUEST_TIMEOUT", "2s")) {
+        let mut raw = Raw::open(app.address).await;
+        let head = "POST /api/auth/otp/request HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        raw.send(format!("{head}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n")).await;
+        raw.read_until("HTTP/1.1 100 Continue\r\n\r\n").await;
+        let answer = raw.read_to_end().await;
+        assert_eq!(status(&answer), 400, "{answer}");
+        assert!(answer.contains("took too long"), "{answer}");
+    }
+
+    // Long before one that asks for something would be.
+    async fn a_connection_that_asks_for_nothing_more_is_closed(app: TestApp =
+        impatient().set("GATEPOST_SERVER_REQUEST_TIMEOUT", "10s")) {
         let mut raw = Raw::open(app.address).await;
         raw.send(format!("{HEALTH}\r\n")).await;
         assert_eq!(status(&raw.read_to_end().await), 200);

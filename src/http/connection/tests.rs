@@ -24,6 +24,8 @@ async fn connected(keep_alive: Duration, patience: Duration) -> (Connection, Tcp
 
 async fn ask(connection: &mut Connection, client: &mut TcpStream) {
     client.write_all(b"a question").await.unwrap();
+    // Not told that there is nothing yet, which would be the end where the deadline is over.
+    connection.stream.readable().await.unwrap();
     assert_ne!(connection.read(&mut [0; 64]).await.unwrap(), 0);
 }
 
@@ -76,15 +78,50 @@ async fn what_was_asked_has_more_time() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_reads_ends_the_connection() {
-    let (mut connection, _client) = connected(LONG, SHORT).await;
+    let (mut connection, _client) = connected(SHORT, 2 * SHORT).await;
     let sending = async {
         loop {
-            match connection.write(&[0; 1 << 16]).await {
+            match connection.write(&[0; 1 << 14]).await {
                 Ok(_) => {}
                 Err(error) => break error.kind(),
             }
         }
     };
     assert_eq!(timeout(SOON, sending).await, Ok(ErrorKind::TimedOut));
-    assert!(connection.answered.elapsed() >= SHORT);
+    assert!(connection.answered.elapsed() >= 2 * SHORT);
+}
+
+#[tokio::test]
+async fn a_client_that_was_told_to_go_on_is_not_idle() {
+    let (mut connection, mut client) = connected(SHORT, 5 * SHORT).await;
+    ask(&mut connection, &mut client).await;
+    connection.write_all(GO_ON).await.unwrap();
+    assert!(cut_off(&mut connection).await >= 5 * SHORT);
+    connection.write_all(b"an answer").await.unwrap();
+    assert!(cut_off(&mut connection).await >= SHORT);
+}
+
+#[tokio::test]
+async fn while_an_answer_waits_to_be_read_its_client_is_not_idle() {
+    let (mut connection, mut client) = connected(SHORT, LONG).await;
+    ask(&mut connection, &mut client).await;
+    let mut fill = async || while futures_util::poll!(Box::pin(connection.write(&[0; 1 << 14]))).is_ready() {};
+    fill().await;
+    assert!(timeout(2 * SHORT, connection.read(&mut [0; 64])).await.is_err(), "it is not cut off");
+}
+
+#[tokio::test]
+async fn an_alarm_that_went_off_is_set_again_by_an_answer() {
+    let (mut connection, _client) = connected(SHORT, SHORT).await;
+    cut_off(&mut connection).await;
+    let mut answered = false;
+    let woken = poll_fn(|context| {
+        if std::mem::replace(&mut answered, true) {
+            return Poll::Ready(());
+        }
+        assert!(Pin::new(&mut connection).poll_write(context, b"an answer").is_ready());
+        Poll::Pending
+    });
+    timeout(SOON, woken).await.expect("it is woken");
+    assert!(connection.answered.elapsed() < SOON, "and not by the end of the test's patience");
 }
