@@ -26,7 +26,8 @@ on_servers! {
             database.query_opt(query, &[]).await.unwrap()
         })
         .await;
-        let changed = "UPDATE users SET password_hash = replace(password_hash, '$argon2id$', '$argon2id$ ')";
+        // Another good hash, which may also be what is read: no password is known for it.
+        let changed = "UPDATE users SET password_hash = left(password_hash, -4) || 'AAAA'";
         database.execute(changed, &[]).await.unwrap();
         login.await.unwrap().expect_problem(401, "invalid_credentials");
         let open = database.query_one("SELECT count(*) FROM sessions WHERE revoked_at IS NULL", &[]).await.unwrap();
