@@ -64,8 +64,8 @@ impl Stamp {
     }
 
     /// From when on the entry is loaded anew by whoever reads it, ahead of its end: at some point of the fourth fifth of its
-    /// life. Another one for each load (of one key, or of many at once), so that what was loaded together (after a start, or after everything had to be
-    /// forgotten) is not loaded anew together, again and again.
+    /// life. Another one for each load, so that keys that were asked for together (after a start, or after everything had to
+    /// be forgotten) are not loaded anew together, again and again.
     pub(super) fn renew_at(&self) -> Monotonic {
         // Multiples of the golden ratio, of which the whole part overflows, lie evenly however many there are (Weyl's sequence).
         let part = f64::from(self.began.turn.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);

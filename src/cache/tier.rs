@@ -2,8 +2,8 @@
 //!
 //! An entry's second begins when its load begins, not when it ends: whatever took its time on the way is not kept. A
 //! load is shared by all who wait for its key. Before an entry is handed out it must pass its key's
-//! [guard](super::guards), which an invalidation raises. An entry that is read towards the end of its life
-//! is loaded anew beside the requests, once, so that nobody waits for what is asked for all the time.
+//! [guard](super::guards), which an invalidation raises. An entry that is read towards the end of its life is
+//! loaded anew beside the requests, once, so that nobody waits for what is asked for all the time.
 
 use std::future::ready;
 use std::sync::Arc;
