@@ -2,7 +2,8 @@
 //! invalidation.
 //!
 //! Once a second every instance reads which rows have changed, and makes sure that Redis and its own memory hold
-//! nothing older. It reads [`MARGIN`] further back than it must, for transactions that commit late, and remembers
+//! nothing older. What is in memory then is as good as if it had been read when the look began
+//! ([`Guards::confirm`](super::guards::Guards::confirm)), with Redis or without one. It reads [`MARGIN`] further back than it must, for transactions that commit late, and remembers
 //! what it has dealt with. Each change is dealt with twice, the second time when no fill that began before the change
 //! can come any more: so it stays forgotten even if Redis loses the first tombstone. The first look, and the first
 //! after Redis was away, goes back as far as anything in Redis can be old.
@@ -23,6 +24,8 @@ use crate::domain::clock::span;
 use crate::domain::{Digest, Instant, SessionId, UserId};
 use crate::store::{ChangedUser, StoreError, read};
 
+/// How long what a look has found to be right may be handed out, counted from the look's beginning: what is promised.
+pub(super) const GOOD_FOR: Duration = Duration::from_secs(2);
 /// How long a transaction may take from when it takes its time to when it commits.
 pub(super) const MARGIN: Duration = Duration::from_secs(15);
 /// After looks were this far apart the database was away, or stood still: what was sent to it before may be committed
@@ -37,6 +40,8 @@ pub(super) const PAGE_LEN: usize = 1000;
 /// What the looks so far have dealt with.
 pub(super) struct Look {
     available: Option<watch::Receiver<bool>>,
+    /// Whether Redis may hold what no look has checked.
+    owes: bool,
     /// When the last complete look began; `None` before the first.
     last: Option<Instant>,
     /// The last look before a [`GAP`], and until when changes from then on are read.
@@ -62,7 +67,7 @@ struct Handled {
 
 impl Look {
     pub(super) fn new(available: Option<watch::Receiver<bool>>) -> Self {
-        Self { available, last: None, stalled: None, users: HashMap::new(), sessions: HashMap::new() }
+        Self { available, owes: true, last: None, stalled: None, users: HashMap::new(), sessions: HashMap::new() }
     }
 
     fn start_over(&mut self) {
@@ -71,7 +76,8 @@ impl Look {
         self.sessions.clear();
     }
 
-    /// What this look will be worth, if Redis is there; starts over if it was away in between.
+    /// What this look will be worth in Redis, if that is there. If Redis was away in between, or is met for the first time, it
+    /// starts over; without Redis looks go on from each other.
     fn begin(&mut self) -> Option<Belief> {
         let available = self.available.as_mut()?;
         let (flipped, there) = {
@@ -79,7 +85,8 @@ impl Look {
             (seen.has_changed(), *seen)
         };
         let belief = there.then(|| Belief::from_now_on(available.clone()));
-        if flipped || !there {
+        self.owes |= flipped || !there;
+        if self.owes && there {
             self.start_over();
         }
         belief
@@ -114,9 +121,8 @@ fn note<K: Eq + Hash>(handled: &mut HashMap<K, Handled>, id: K, version: i64, ch
 
 impl Cache {
     /// Looks for rows that have changed since the last look and forgets what is cached of them; how many. Meant to be
-    /// called every second: Redis is not read when the last look is more than two seconds old, and no ready answer is
-    /// handed out then. Without Redis it only looks for what concerns those, since nothing else in memory is older than
-    /// a second. Fails as the database does.
+    /// called every second: when the last look is more than two seconds old, Redis is not read, no ready answer is
+    /// handed out, and memory is good for a second only. Fails as the database does.
     pub async fn poll_changes(&self) -> Result<usize, StoreError> {
         let (answers, rows) = join(self.look_for_responses(), self.look_for_rows()).await;
         answers.and(rows)
@@ -124,29 +130,39 @@ impl Cache {
 
     async fn look_for_rows(&self) -> Result<usize, StoreError> {
         let mut look = self.0.look.lock().await;
+        let began = Monotonic::now();
         let belief = look.begin();
-        if look.last.is_none() {
+        if look.owes {
             self.0.shared.believe(None);
         }
-        let Some(belief) = belief else { return Ok(0) };
-        let now = self.0.clock.now();
+        if belief.is_none() && !self.0.settings.memory {
+            return Ok(0);
+        }
+        let (now, there) = (self.0.clock.now(), belief.is_some());
         let since = look.since(now);
         let failed = |_: &StoreError| self.0.upkeep_counts.load_errors.one();
-        let sessions = self.look_at_sessions(&mut look, since).await.inspect_err(failed)?;
-        let users = self.look_at_users(&mut look, since).await.inspect_err(failed)?;
+        let sessions = self.look_at_sessions(&mut look, since, there).await.inspect_err(failed)?;
+        let users = self.look_at_users(&mut look, since, there).await.inspect_err(failed)?;
+        self.0.guards.confirm(began);
         // What Redis did not take in is met again by the next look, and until then Redis is not believed for longer.
-        if let (Some(sessions), Some(users)) = (sessions, users) {
-            look.last = Some(now);
-            look.users.retain(|_, handled| handled.changed >= since);
-            look.sessions.retain(|_, handled| handled.changed >= since);
-            self.0.shared.believe(Some(belief));
-            return Ok(sessions + users);
+        let (Some(sessions), Some(users)) = (sessions, users) else { return Ok(0) };
+        look.last = Some(now);
+        look.users.retain(|_, handled| handled.changed >= since);
+        look.sessions.retain(|_, handled| handled.changed >= since);
+        if there {
+            look.owes = false;
+            self.0.shared.believe(belief);
         }
-        Ok(0)
+        Ok(sessions + users)
     }
 
-    /// How many were dealt with; `None` if Redis did not take all of them in.
-    async fn look_at_sessions(&self, look: &mut Look, since: Instant) -> Result<Option<usize>, StoreError> {
+    /// How many were dealt with; `None` if Redis is `there` and did not take all of them in.
+    async fn look_at_sessions(
+        &self,
+        look: &mut Look,
+        since: Instant,
+        there: bool,
+    ) -> Result<Option<usize>, StoreError> {
         let (mut after, mut count) = (None, Some(0));
         loop {
             let rows: Vec<(SessionId, Option<Digest>, i64, Instant)> =
@@ -155,7 +171,7 @@ impl Cache {
             let last_page = rows.len() < PAGE_LEN;
             let changes =
                 rows.into_iter().map(|(id, token, version, changed)| Change { id, of: token, version, changed });
-            let dealt_with = self.deal_with(&mut look.sessions, changes, session_marks).await;
+            let dealt_with = self.deal_with(&mut look.sessions, changes, session_marks, there).await;
             count = count.zip(dealt_with).map(|(count, more)| count + more);
             if last_page {
                 return Ok(count);
@@ -164,7 +180,7 @@ impl Cache {
     }
 
     /// As [`Self::look_at_sessions`].
-    async fn look_at_users(&self, look: &mut Look, since: Instant) -> Result<Option<usize>, StoreError> {
+    async fn look_at_users(&self, look: &mut Look, since: Instant, there: bool) -> Result<Option<usize>, StoreError> {
         let (mut after, mut count) = (None, Some(0));
         loop {
             let rows: Vec<ChangedUser> = read!(&self.0.database, users::changed_since(since, after, PAGE))?;
@@ -175,7 +191,7 @@ impl Cache {
                 Change { id, of: row, version, changed }
             });
             let marks = |_, row: ChangedUser, _| changed_marks(&row);
-            let dealt_with = self.deal_with(&mut look.users, changes, marks).await;
+            let dealt_with = self.deal_with(&mut look.users, changes, marks, there).await;
             count = count.zip(dealt_with).map(|(count, more)| count + more);
             if last_page {
                 return Ok(count);
@@ -183,12 +199,13 @@ impl Cache {
         }
     }
 
-    /// Forgets what is due among `changes`; how many, or `None` if Redis did not take all of them in.
+    /// Forgets what is due among `changes`; how many, or `None` if Redis is `there` and did not take all of them in.
     async fn deal_with<K: Copy + Eq + Hash, T>(
         &self,
         handled: &mut HashMap<K, Handled>,
         changes: impl Iterator<Item = Change<K, T>>,
         marks_of: impl Fn(K, T, i64) -> Vec<Mark>,
+        there: bool,
     ) -> Option<usize> {
         let (mut due, mut marks) = (Vec::new(), Vec::new());
         for Change { id, of, version, changed } in changes {
@@ -197,7 +214,7 @@ impl Cache {
                 marks.extend(marks_of(id, of, version));
             }
         }
-        if !self.repair(marks).await {
+        if !self.repair(marks, there).await {
             return None;
         }
         for (id, version, changed) in &due {

@@ -9,6 +9,9 @@
 //! entry good at one count need not look again while the count stands. An invalidation is counted *after* its guard
 //! is in place: a reader that sees the old count reads before the invalidation is done, one that sees the new count
 //! finds the guard.
+//!
+//! [`Guards::confirm`] says that a look at the database has raised the guards of everything that had changed when it began.
+//! What the guards admit after that is as good as if it had been loaded at that moment.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,6 +19,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant as Monotonic};
 
+use super::changes::GOOD_FOR;
 use super::tier::TTL;
 
 /// How long a guard stands: longer than an entry lives, and longer than Redis may hold an older version unnoticed.
@@ -63,15 +67,33 @@ impl Stamp {
         self.began.at.elapsed() < GUARD_TTL
     }
 
+    /// When its load began.
+    pub(super) fn began(&self) -> Monotonic {
+        self.began.at
+    }
+
     /// From when on the entry is loaded anew by whoever reads it, ahead of its end: at some point of the fourth fifth of its
     /// life. Another one for each load, so that keys that were asked for together (after a start, or after everything had to
     /// be forgotten) are not loaded anew together, again and again.
     pub(super) fn renew_at(&self) -> Monotonic {
+        self.began.at + self.early(self.until.saturating_duration_since(self.began.at))
+    }
+
+    /// The point of the fourth fifth of `life` that is this load's.
+    pub(super) fn early(&self, life: Duration) -> Duration {
         // Multiples of the golden ratio, of which the whole part overflows, lie evenly however many there are (Weyl's sequence).
         let part = f64::from(self.began.turn.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
-        let life = self.until.saturating_duration_since(self.began.at);
-        self.began.at + life.mul_f64(0.6 + 0.2 * part)
+        life.mul_f64(0.6 + 0.2 * part)
     }
+}
+
+/// What was known of the guards at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    /// When the last look began that was complete, in nanoseconds since the guards' epoch.
+    looked: u64,
+    /// How many invalidations were complete, those of that look among them.
+    pub(super) raised: u64,
 }
 
 /// What an entry of one key must be to be handed out.
@@ -97,6 +119,9 @@ pub(super) struct Guards {
     generation: AtomicU64,
     /// Counts invalidations that are complete.
     raised: AtomicU64,
+    /// When the last look began that is complete, in nanoseconds since `epoch`.
+    looked: AtomicU64,
+    epoch: Monotonic,
     /// The generation of the last invalidation of everything.
     all: AtomicU64,
     /// Counts loads.
@@ -122,6 +147,8 @@ impl Guards {
         Self {
             generation: AtomicU64::new(0),
             raised: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+            epoch: Monotonic::now(),
             all: AtomicU64::new(0),
             turn: AtomicU32::new(0),
             hasher: RandomState::new(),
@@ -153,6 +180,23 @@ impl Guards {
     /// How many invalidations are complete.
     pub(super) fn raised(&self) -> u64 {
         self.raised.load(Ordering::SeqCst)
+    }
+
+    /// A look at the database that began at `looked` has raised the guards of everything that had changed until then.
+    pub(super) fn confirm(&self, looked: Monotonic) {
+        self.looked.fetch_max(nanos(looked.saturating_duration_since(self.epoch)), Ordering::SeqCst);
+    }
+
+    /// What is known at this moment.
+    pub(super) fn sight(&self) -> Sight {
+        // In this order: the invalidations of the look are counted then.
+        let looked = self.looked.load(Ordering::SeqCst);
+        Sight { looked, raised: self.raised() }
+    }
+
+    /// Until when that look makes good what the guards admit: in the past before the first one.
+    pub(super) fn confirmed_until(&self, sight: Sight) -> Monotonic {
+        if sight.looked == 0 { self.epoch } else { self.epoch + Duration::from_nanos(sight.looked) + GOOD_FOR }
     }
 
     /// What an entry under `key` must be at this moment.
@@ -193,6 +237,11 @@ impl Guards {
         // The remainder is less than sixteen.
         &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
     }
+}
+
+/// In nanoseconds, of which there are enough for centuries.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

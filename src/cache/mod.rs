@@ -20,12 +20,14 @@
 //! script, an entry in memory whose load began before the guard was raised is not handed out.
 //!
 //! In front of memory's tiers lie pairs made of their entries: a session with its user, by the digest of the credential
-//! that was shown ([`Recognised`]). They are handed out only while both halves would be.
+//! that was shown ([`Recognised`]). They end at the moment at which one of the halves is forgotten, and live on without a load for
+//! as long as they are asked for and looks find that nothing has changed, half a minute at most ([`hold`]).
 //!
 //! **What is guaranteed.** Nothing that is handed out is more than two seconds older than the database, whatever has
 //! failed, and usually nothing older than the message takes:
 //!
-//! - an entry in memory is handed out for one second from the moment its load *began*;
+//! - an entry in memory is handed out for one second from the moment its load *began*, or, as half of a pair, for two seconds
+//!   from the moment the last complete look began;
 //! - Redis is read only for two seconds after a successful [look](Cache::poll_changes) at the database for changed rows, which
 //!   replaces what is out of date in Redis and in memory; entries that came from Redis end with these two seconds;
 //! - after an outage, when Redis may have come back with old data, it is not read before the next look.
@@ -43,6 +45,7 @@ mod digests;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guards;
+mod hold;
 mod many;
 mod mapping;
 mod recognised;
@@ -204,12 +207,12 @@ impl Cache {
         }
     }
 
-    /// Forgets on this instance, and in Redis what is older than the marks; whether Redis has done so.
-    async fn repair(&self, marks: Vec<Mark>) -> bool {
+    /// Forgets on this instance, and if it is `there` in Redis what is older than the marks; whether Redis has done so.
+    async fn repair(&self, marks: Vec<Mark>, there: bool) -> bool {
         let mut done = true;
         for marks in marks.chunks(TOGETHER) {
             // A mapping that is out of date does no harm in Redis, only the lack of one in memory does.
-            let versioned = marks.iter().filter(|mark| mark.kind != Kind::Mapping);
+            let versioned = marks.iter().filter(|mark| there && mark.kind != Kind::Mapping);
             let repairs = versioned.map(|mark| self.0.shared.forget(mark, true, self.counts(mark)));
             done &= join_all(repairs).await.into_iter().all(|done| done);
             for mark in marks {

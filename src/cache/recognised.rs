@@ -4,22 +4,22 @@
 //! its user are read through the tiers, the rules of sign-in are applied, and the two are remembered together under the
 //! [fingerprint](Fingerprint) of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same
 //! [`Recognised`] to every request with that credential, with what the first of them has made of it
-//! ([`Recognised::answer`]). Read towards the end of its life, an entry is made anew beside the requests, once
+//! ([`Recognised::answer`]). Read towards the end of its time, an entry is prolonged by what a look at the database has found
+//! ([hold](super::hold)); where none has found anything, it is made anew beside the requests, once
 //! ([`Recognised::is_to_be_renewed`]).
 //!
 //! **Why it is safe.** An entry is no tier of its own. It carries the stamps of the two entries that it was made of,
-//! and is handed out only while both of those would be: until the second of the older one is over, and if the
-//! [guards](super::guards) of the session's key and of the user's key admit them. So whatever ends an entry in the tiers
-//! (a message, a look for changed rows, a gap in the subscription) ends this one at the same moment. Nothing
-//! has to find it in order to remove it: it may be put in late, or twice, and lies there unread until it is swept.
+//! and is handed out only while the [guards](super::guards) of the session's key and of the user's key admit them. So whatever
+//! ends an entry in the tiers (a message, a look for changed rows, a gap in the subscription) ends this one at the same
+//! moment. Nothing has to find it in order to remove it: it may be put in late, or twice, and lies there unread until it is swept.
 //! What depends on the time, which tests let pass, is the caller's to judge at each read.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant as Monotonic;
 
-use super::guards::{Guards, Stamp};
+use super::hold::Hold;
 use super::session::SessionName;
 use super::tier::Entry;
 use super::{Cache, Inner};
@@ -29,8 +29,6 @@ use crate::store::{Session, StoreError, User};
 
 /// The most credentials of which it is known whose they are: some six megabytes.
 pub(super) const OWNERS: usize = 100_000;
-/// No count of invalidations: what carries it has not been found good yet.
-pub(super) const NEVER: u64 = u64::MAX;
 
 /// A session and its user.
 ///
@@ -52,52 +50,6 @@ pub struct Recognised {
     /// The session.
     pub session: Session,
     expires_at: Option<Instant>,
-}
-
-/// What must stand for the two to be handed out together. Here too comes first what the hot path reads.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Hold {
-    until: Monotonic,
-    /// The count of complete invalidations at which the guards last admitted both.
-    admitted: AtomicU64,
-    renew_at: Monotonic,
-    renewing: AtomicBool,
-    name: SessionName,
-    session: (Box<str>, Stamp),
-    user: (Box<str>, Stamp),
-}
-
-impl Hold {
-    fn new(name: SessionName, session: Stamp, user: (UserId, Stamp)) -> Self {
-        let (id, user) = user;
-        let first = if session.until() <= user.until() { session } else { user };
-        Self {
-            name,
-            until: first.until(),
-            renew_at: first.renew_at(),
-            session: (name.key().into(), session),
-            user: (keys::user_id(id).into(), user),
-            admitted: AtomicU64::new(NEVER),
-            renewing: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether it may be handed out. `raised` was counted before: a guard that is raised in between is looked at by the
-    /// next reader.
-    fn stands(&self, guards: &Guards, raised: u64, now: Monotonic) -> bool {
-        if self.until <= now {
-            return false;
-        }
-        if self.admitted.load(Ordering::Relaxed) == raised {
-            return true;
-        }
-        let admitted = [&self.session, &self.user].into_iter().all(|(key, stamp)| guards.of(key).admits(stamp));
-        if admitted {
-            self.admitted.store(raised, Ordering::Relaxed);
-        }
-        admitted
-    }
 }
 
 impl Recognised {
@@ -151,9 +103,7 @@ impl Recognised {
     /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
     /// to one reader who comes late enough in its life, which is `now`.
     pub fn is_to_be_renewed(&self, now: Monotonic) -> Option<SessionName> {
-        let hold = self.hold.as_ref()?;
-        let is_due = hold.renew_at <= now && !hold.renewing.swap(true, Ordering::Relaxed);
-        is_due.then_some(hold.name)
+        self.hold.as_ref().filter(|hold| hold.is_to_be_renewed(now)).map(Hold::name)
     }
 }
 
@@ -171,9 +121,8 @@ impl Cache {
     /// session has passed one of its lifetimes is the caller's to judge.
     pub fn recognised(&self, credential: &Fingerprint<'_>, now: Monotonic) -> Option<Arc<Recognised>> {
         let (guards, known) = (&self.0.guards, self.0.recognised.get(&credential.digest)?);
-        let stands = |hold: &Hold| hold.stands(guards, guards.raised(), now);
-        let stands = known.hold.as_ref().is_some_and(stands);
-        if !stands || *known.open != *credential.open {
+        let hold = known.hold.as_ref()?;
+        if *known.open != *credential.open || !hold.stands(guards, guards.sight(), now) {
             return None;
         }
         self.0.session_counts.memory_hits.one();
@@ -226,7 +175,7 @@ impl Cache {
     pub fn remember(&self, credential: Digest, who: Arc<Recognised>) {
         if let Some(hold) = &who.hold {
             let now = Monotonic::now();
-            self.keep_for_redis(credential, hold.name, &who);
+            self.keep_for_redis(credential, hold.name(), &who);
             self.0.owners.put(credential, who.user.id, |_| false);
             self.0.recognised.put(credential, who, |other| is_over(other, now));
         }
@@ -287,8 +236,5 @@ impl Cache {
 }
 
 fn is_over(who: &Recognised, now: Monotonic) -> bool {
-    who.hold.as_ref().is_none_or(|hold| hold.until <= now)
+    who.hold.as_ref().is_none_or(|hold| hold.is_over(now))
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
 use super::guards::{Began, Guards, Stamp};
-use super::recognised::{NEVER, Recognised};
+use super::hold::NEVER;
+use super::recognised::Recognised;
 use super::session::SessionName;
 use super::shared::{Stored, failed, get, stamp};
 use super::{Cache, Inner, session, user};

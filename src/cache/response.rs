@@ -33,6 +33,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Cache;
+use super::changes::GOOD_FOR;
 use super::response_key::{Resource, ResponseKey};
 use super::response_look::ResponseLook;
 use super::response_shared::Found;
@@ -42,8 +43,6 @@ use super::tier::own;
 use crate::domain::{Digest, Entropy};
 use crate::store::StoreError;
 
-/// How long answers in this process are trusted after a look at the database.
-const BELIEVED: Duration = Duration::from_secs(2);
 /// No longer body is kept, in bytes.
 pub(super) const LONGEST: usize = 512 * 1024;
 /// What an entry weighs beside its key and body, about.
@@ -153,7 +152,7 @@ impl Responses {
 
     fn are_believed(&self) -> bool {
         let looked = self.believed.lock().unwrap_or_else(PoisonError::into_inner).0;
-        looked.is_some_and(|looked| looked.elapsed() < BELIEVED)
+        looked.is_some_and(|looked| looked.elapsed() < GOOD_FOR)
     }
 
     pub(super) fn redis_is_believed(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! A value is stored with its row's version. A writer leaves a *tombstone*, a version without a value, and a fill with
 //! an older version is refused for as long as something newer is stored. All of this can be lost with Redis, and a
-//! writer can die before it has left its tombstone, so Redis is believed only for [`BELIEVED`] after a
+//! writer can die before it has left its tombstone, so Redis is believed only for [`GOOD_FOR`] after a
 //! [look](super::changes) at the database has repaired it, and not at all after an outage until the next look.
 
 use std::fmt::Display;
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::changes::GOOD_FOR;
 use super::statistics::Counts;
 use super::tier::{Began, TTL as FILL_WITHIN};
 use crate::domain::Entropy;
@@ -21,8 +22,6 @@ use crate::settings;
 
 /// Goes with every value. One of another schema is discarded: raise this when a cached type changes its form.
 pub(super) const SCHEMA: u32 = 1;
-/// How long Redis is believed after a look at the database.
-const BELIEVED: Duration = Duration::from_secs(2);
 /// How long a tombstone stands: longer than any value.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(330);
 
@@ -108,7 +107,7 @@ impl Belief {
     }
 
     pub(super) fn until(&self) -> Option<Monotonic> {
-        let until = self.looked + BELIEVED;
+        let until = self.looked + GOOD_FOR;
         (self.is_unbroken() && until > Monotonic::now()).then_some(until)
     }
 

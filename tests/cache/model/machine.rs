@@ -10,8 +10,8 @@ pub(super) const BOUND: u32 = 20;
 pub(super) const TTL: u32 = 10;
 /// How long a command may be under way, the response timeout.
 pub(super) const UNDER_WAY: u32 = 1;
-/// `shared::BELIEVED`.
-pub(super) const BELIEVED: u32 = 20;
+/// `changes::GOOD_FOR`.
+pub(super) const GOOD_FOR: u32 = 20;
 /// `tier::GUARD_TTL`.
 pub(super) const GUARD_TTL: u32 = 100;
 /// `changes::MARGIN`.
@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
 
     /// What is believed of Redis now.
     pub(super) fn believed(&self, i: usize) -> Option<Belief> {
-        let fresh = |belief: &Belief| self.now < belief.looked + BELIEVED || !self.has(Rule::BeliefLapses);
+        let fresh = |belief: &Belief| self.now < belief.looked + GOOD_FOR || !self.has(Rule::BeliefLapses);
         let unbroken =
             |belief: &Belief| belief.changes == self.instances[i].changes || !self.has(Rule::OutagesEndBelief);
         self.instances[i].belief.filter(|belief| fresh(belief) && unbroken(belief))
@@ -190,52 +190,81 @@ impl<'a> Machine<'a> {
                 let instance = &mut self.instances[i];
                 let (was_away, there) = (instance.seen != instance.changes, instance.link.is_some());
                 instance.seen = instance.changes;
-                if (was_away || !there) && starts_over {
-                    (instance.looked, instance.handled, instance.belief) = (None, None, None);
+                instance.owes |= (was_away || !there) && starts_over;
+                instance.belief = instance.belief.filter(|_| !instance.owes);
+                if instance.owes && there {
+                    (instance.looked, instance.handled) = (None, None);
                 }
                 let (since, changes) = (instance.looked.map(|looked| looked - overlap), instance.changes);
-                if there { Look::Chosen { since, changes } } else { Look::Idle }
+                Look::Chosen { since, changes, there }
             }
-            Look::Chosen { since, changes } => {
+            Look::Chosen { since, changes, there } => {
                 let seen = self.has(Rule::LooksSeeOutages);
                 let changes = if seen { changes } else { self.instances[i].changes };
-                Look::Begun { belief: Belief { looked: now, changes }, since }
+                Look::Begun { belief: Belief { looked: now, changes }, since, there }
             }
-            Look::Begun { belief, since } => {
+            Look::Begun { belief, since, there } => {
+                if !self.has(Rule::LooksConfirmAtTheirEnd) {
+                    self.confirm(i, belief.looked);
+                }
                 let version = self.database.version();
                 let in_range = version > 0 && since.is_none_or(|since| self.database.changed >= since);
                 let is_due = self.instances[i]
                     .handled
                     .is_none_or(|known| known.version < version || known.again.is_some_and(|at| at <= now));
-                Look::Read { belief, due: Some(version).filter(|_| in_range && is_due) }
+                Look::Read { belief, due: Some(version).filter(|_| in_range && is_due), there }
             }
-            Look::Read { belief, due } => {
-                self.deal_with(i, belief, due);
+            Look::Read { belief, due, there } => {
+                self.deal_with(i, belief, due, there);
                 Look::Idle
             }
         };
     }
 
-    fn deal_with(&mut self, i: usize, belief: Belief, due: Option<u32>) {
+    fn deal_with(&mut self, i: usize, belief: Belief, due: Option<u32>, there: bool) {
+        let mut done = true;
         if let Some(version) = due {
-            if self.has(Rule::LooksRepair) {
-                if !self.connected(i) {
-                    return;
+            if self.has(Rule::LooksRepair) && there {
+                done = self.connected(i);
+                if done {
+                    if self.redis.stored.is_none_or(|stored| stored.version < version) {
+                        self.leave_tombstone(version);
+                    }
+                    self.redis.forgotten = self.redis.forgotten.max(version);
                 }
-                if self.redis.stored.is_none_or(|stored| stored.version < version) {
-                    self.leave_tombstone(version);
-                }
-                self.redis.forgotten = self.redis.forgotten.max(version);
             }
             if self.has(Rule::LooksRaiseGuards) {
                 self.raise(i, version);
             }
+        }
+        self.confirm(i, belief.looked);
+        if !done {
+            return;
+        }
+        if let Some(version) = due {
             let first = self.instances[i].handled.is_none_or(|known| known.version != version);
             let again = (first && self.has(Rule::LooksDealTwice)).then_some(self.now + AGAIN_AFTER);
             self.instances[i].handled = Some(Handled { version, again });
         }
         self.instances[i].looked = Some(belief.looked);
-        self.instances[i].belief = Some(belief);
+        if there {
+            (self.instances[i].belief, self.instances[i].owes) = (Some(belief), false);
+        }
+    }
+
+    // --- Prolonging: `hold::Hold` ---
+
+    fn confirm(&mut self, i: usize, looked: u32) {
+        let confirmed = &mut self.instances[i].confirmed;
+        *confirmed = (*confirmed).max(Some(looked));
+    }
+
+    /// What a reader makes of an entry that it finds good.
+    pub(super) fn prolonged(&self, i: usize, entry: Entry) -> Entry {
+        let looked = self.instances[i].confirmed.filter(|_| entry.version > 0);
+        let from = if self.has(Rule::LooksConfirmTheirBeginning) { looked } else { looked.map(|_| self.now) };
+        let until = from.map_or(entry.until, |from| entry.until.max(from + GOOD_FOR));
+        Entry { until, ..entry }
     }
 }
 

@@ -39,6 +39,12 @@ pub(super) enum Rule {
     LifeBeginsWithTheLoad,
     /// Who joins a load that began long ago starts another.
     LateJoinersLoadAgain,
+    /// A look prolongs what is in memory when it is done with all that it found, not before.
+    LooksConfirmAtTheirEnd,
+    /// It does so counted from its beginning.
+    LooksConfirmTheirBeginning,
+    /// What has ended is not prolonged.
+    OnlyWhatStandsIsProlonged,
 }
 
 /// What can happen next. Instances are 0 and 1, and have two readers each.
@@ -150,14 +156,17 @@ pub(super) enum Look {
     Chosen {
         since: Option<u32>,
         changes: u32,
+        there: bool,
     },
     Begun {
         belief: Belief,
         since: Option<u32>,
+        there: bool,
     },
     Read {
         belief: Belief,
         due: Option<u32>,
+        there: bool,
     },
 }
 
@@ -221,6 +230,10 @@ pub(super) struct Instance {
     pub(super) writer: Option<(Writer, u32)>,
     pub(super) look: Look,
     pub(super) looked: Option<u32>,
+    /// When the last look began that was done with all that it found.
+    pub(super) confirmed: Option<u32>,
+    /// Whether Redis may hold what no look has checked.
+    pub(super) owes: bool,
     /// What the look has seen of `changes`.
     pub(super) seen: u32,
     pub(super) handled: Option<Handled>,

@@ -1,6 +1,6 @@
 //! How the model reads: `tier::Tier::get` around `load_user` and `load_session`.
 
-use super::machine::{BELIEVED, BOUND, GUARD_TTL, Machine, ROUNDS, TTL, UNDER_WAY};
+use super::machine::{BOUND, GOOD_FOR, GUARD_TTL, Machine, ROUNDS, TTL, UNDER_WAY};
 use super::parts::{Entry, Load, Reader, Rule, Stored, Wrong};
 
 impl Machine<'_> {
@@ -23,7 +23,9 @@ impl Machine<'_> {
 
     fn arrive(&mut self, i: usize, reader: usize, arrived: u32, rounds: u32) -> Result<(), Wrong> {
         let now = self.now;
-        if let Some(entry) = self.instances[i].memory.filter(|entry| entry.until > now && self.admits(i, entry)) {
+        let stands = |entry: &Entry| entry.until > now || !self.has(Rule::OnlyWhatStandsIsProlonged);
+        if let Some(entry) = self.instances[i].memory.filter(|entry| stands(entry) && self.admits(i, entry)) {
+            self.instances[i].memory = Some(self.prolonged(i, entry));
             self.instances[i].readers[reader] = Reader::Idle;
             return self.hand_out(i, entry.version, arrived, now);
         }
@@ -55,7 +57,7 @@ impl Machine<'_> {
         {
             return missed;
         }
-        let ends = if self.has(Rule::EntriesEndWithBelief) { belief.looked + BELIEVED } else { u32::MAX };
+        let ends = if self.has(Rule::EntriesEndWithBelief) { belief.looked + GOOD_FOR } else { u32::MAX };
         let (version, generation) = (stored.version, load.generation);
         Reader::Loaded(load, Entry { version, generation, until: ends.min(load.began + TTL) })
     }

@@ -1,12 +1,12 @@
 //! Readers, loaders and writers of one session and its user, in every order that a machine may come up with.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use proptest::prelude::*;
 
-use super::super::tier::Began;
+use super::super::guards::Began;
 use super::*;
 use crate::domain::SessionId;
 
@@ -76,7 +76,7 @@ impl Side {
 
 struct Reader {
     hold: usize,
-    raised: u64,
+    sight: Sight,
     /// What no reader that began then may be behind.
     least: [i64; 2],
 }
@@ -144,13 +144,13 @@ impl Model {
             }
             Step::Look => {
                 let least = [self.sides[0].forgotten, self.sides[1].forgotten];
-                let (newest, raised) = (self.holds.len().checked_sub(1), guards.raised());
-                self.readers.extend(newest.map(|hold| Reader { hold, raised, least }));
+                let (newest, sight) = (self.holds.len().checked_sub(1), guards.sight());
+                self.readers.extend(newest.map(|hold| Reader { hold, sight, least }));
             }
             Step::Decide if !self.readers.is_empty() => {
                 let reader = self.readers.remove(0);
                 let (hold, shown) = &self.holds[reader.hold];
-                if hold.stands(guards, reader.raised, Monotonic::now()) {
+                if hold.stands(guards, reader.sight, Monotonic::now()) {
                     prop_assert!(
                         shown[0] >= reader.least[0] && shown[1] >= reader.least[1],
                         "{shown:?} {:?}",
@@ -205,7 +205,7 @@ fn nobody_sees_what_was_forgotten_while_threads_race() {
                     for _ in 0..100 {
                         let least = forgotten.load(Ordering::SeqCst);
                         let found = kept.lock().unwrap().clone().unwrap();
-                        let stands = found.0.stands(guards, guards.raised(), Monotonic::now());
+                        let stands = found.0.stands(guards, guards.sight(), Monotonic::now());
                         stale.fetch_or(stands && found.1 < least, Ordering::SeqCst);
                         reads.fetch_add(1, Ordering::SeqCst);
                     }
@@ -216,18 +216,137 @@ fn nobody_sees_what_was_forgotten_while_threads_race() {
     assert!(!stale.load(Ordering::SeqCst), "an entry was handed out after it was forgotten");
 }
 
+/// A hold of two halves that were loaded at the same moment, and what happens to it.
+struct Life {
+    guards: Guards,
+    began: Monotonic,
+    hold: Hold,
+}
+
+impl Life {
+    fn new() -> Self {
+        let guards = Guards::new();
+        let began = guards.begin();
+        let stamp = Stamp::new(Some(1), began);
+        let hold = Hold::new(Self::name(), stamp, (Self::user(), stamp));
+        Self { guards, began: began.at, hold }
+    }
+
+    fn name() -> SessionName {
+        SessionName::Id(SessionId(uuid::Uuid::nil()))
+    }
+
+    fn user() -> UserId {
+        UserId(uuid::Uuid::nil())
+    }
+
+    fn at(&self, millis: u64) -> Monotonic {
+        self.began + Duration::from_millis(millis)
+    }
+
+    /// Whether it is handed out that many milliseconds after its load began.
+    fn is_read(&self, millis: u64) -> bool {
+        self.hold.stands(&self.guards, self.guards.sight(), self.at(millis))
+    }
+
+    /// A look began then and is complete.
+    fn look(&self, millis: u64) {
+        self.guards.confirm(self.at(millis));
+    }
+
+    fn is_to_be_renewed(&self, millis: u64) -> bool {
+        self.hold.is_to_be_renewed(self.at(millis))
+    }
+}
+
 #[test]
 fn an_entry_ends_with_the_older_of_its_two_halves() {
     let guards = Guards::new();
     let began = guards.begin();
     let stamp = Stamp::new(Some(1), began);
-    let (name, user) = (SessionName::Id(SessionId(uuid::Uuid::nil())), UserId(uuid::Uuid::nil()));
-    let short = stamp.ending(began.at + std::time::Duration::from_millis(300));
-    for (session, user) in [(stamp, (user, short)), (short, (user, stamp))] {
-        let hold = Hold::new(name, session, user);
-        let at = |millis| began.at + std::time::Duration::from_millis(millis);
-        assert!(hold.stands(&guards, guards.raised(), at(299)));
-        assert!(!hold.stands(&guards, guards.raised(), at(300)));
-        assert!((at(180)..=at(240)).contains(&hold.renew_at));
+    let short = stamp.ending(began.at + Duration::from_millis(300));
+    for (session, user) in [(stamp, short), (short, stamp)] {
+        let hold = Hold::new(Life::name(), session, (Life::user(), user));
+        let at = |millis| began.at + Duration::from_millis(millis);
+        assert!(hold.stands(&guards, guards.sight(), at(299)));
+        assert!(!hold.is_to_be_renewed(at(179)) && hold.is_to_be_renewed(at(240)));
+        assert!(!hold.stands(&guards, guards.sight(), at(300)) && hold.is_over(at(300)));
+    }
+}
+
+#[test]
+fn what_is_read_late_is_prolonged_until_two_seconds_after_the_last_look() {
+    let life = Life::new();
+    assert!(life.is_read(850));
+    assert!(!life.is_read(1000), "no look has said anything yet");
+
+    let life = Life::new();
+    life.look(500);
+    assert!(life.is_read(850));
+    assert!(life.is_read(2499));
+    assert!(!life.is_read(2500) && life.hold.is_over(life.at(2500)));
+}
+
+#[test]
+fn what_is_not_read_late_in_its_time_ends() {
+    let life = Life::new();
+    life.look(500);
+    assert!(life.is_read(590), "this is too early");
+    assert!(!life.is_read(1000));
+    assert!(!life.is_read(1001), "nothing brings it back");
+}
+
+#[test]
+fn a_look_prolongs_nothing_that_it_found_to_have_changed() {
+    for key in [Life::name().key(), keys::user_id(Life::user())] {
+        let life = Life::new();
+        assert!(life.is_read(800));
+        life.guards.raise(&key, 2);
+        life.look(500);
+        assert!(!life.is_read(850));
+        assert!(!life.is_read(2000));
+    }
+}
+
+#[test]
+fn a_reader_that_was_held_up_prolongs_by_what_it_knew() {
+    let life = Life::new();
+    let sight = life.guards.sight();
+    life.look(500);
+    assert!(life.hold.stands(&life.guards, sight, life.at(850)));
+    assert!(!life.is_read(1000), "it knew of no look");
+
+    let life = Life::new();
+    life.look(500);
+    let sight = life.guards.sight();
+    life.look(1500);
+    assert!(life.is_read(850));
+    assert!(life.hold.stands(&life.guards, sight, life.at(2400)));
+    assert!(life.is_read(3499), "nor does it take anything away");
+    assert!(!life.is_read(5499), "that was late enough, but another look there was not");
+}
+
+#[test]
+fn it_is_loaded_anew_where_no_look_prolongs_it_and_now_and_then() {
+    let life = Life::new();
+    assert!(!life.is_to_be_renewed(590));
+    assert!(life.is_to_be_renewed(800) && !life.is_to_be_renewed(800), "by one reader");
+
+    for _ in 0..20 {
+        let life = Life::new();
+        // Looks once a second, each done after a tenth, and a reader every fiftieth.
+        let renewed = (0..2000_u64).map(|read| read * 20).find(|millis| {
+            if millis % 1000 == 100 {
+                life.look(millis - 100);
+            }
+            assert!(life.is_read(*millis), "{millis}");
+            life.is_to_be_renewed(*millis)
+        });
+        assert!((16_000..=23_600).contains(&renewed.unwrap()), "{renewed:?}");
+        let end = (0..2000_u64).map(|read| read * 20 + renewed.unwrap()).find(|millis| {
+            life.look(*millis);
+            !life.is_read(*millis)
+        });
+        assert!((18_000..=24_020).contains(&end.unwrap()), "{end:?}");
     }
 }
