@@ -1,7 +1,10 @@
 //! What Linux tells about processes, and the time that all processes of a machine share.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `/proc/*/stat` counts in hundredths of a second on every Linux that there is (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -29,8 +32,34 @@ pub(crate) fn cpu_own() -> f64 {
 
 /// The processor time that this thread has used, in nanoseconds; unlike a clock it does not go on while others run.
 pub(crate) fn cpu_of_thread() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    run_time(Path::new("/proc/thread-self/schedstat")).unwrap_or(0)
+}
+
+/// The processor time that each thread of a process has used: as exact as the scheduler is, where that of the process is counted
+/// in hundredths of a second.
+pub(crate) struct ThreadTimes(HashMap<OsString, u64>);
+
+impl ThreadTimes {
+    /// Those of the threads that there are now.
+    pub(crate) fn of(process: u32) -> Self {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        Self(
+            threads
+                .filter_map(|thread| Some((thread.file_name(), run_time(&thread.path().join("schedstat"))?)))
+                .collect(),
+        )
+    }
+
+    /// What they have used since `before`, in seconds. What a thread used that has ended meanwhile is left out: threads of a
+    /// runtime end when they have not been used for long.
+    pub(crate) fn since(&self, before: &Self) -> f64 {
+        let nanos = self.0.iter().map(|(thread, now)| now.saturating_sub(before.0.get(thread).copied().unwrap_or(0)));
+        Duration::from_nanos(nanos.sum()).as_secs_f64()
+    }
+}
+
+fn run_time(schedstat: &Path) -> Option<u64> {
+    fs::read_to_string(schedstat).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// The processor time that a process has used, in seconds.

@@ -18,7 +18,7 @@ mod samples;
 
 pub(crate) use figures::{Figure, Report};
 pub(crate) use machine::{
-    cpu_of, cpu_of_thread, cpu_of_tree, cpu_own, peak_memory_kib, peak_memory_kib_of, unix_nanos,
+    ThreadTimes, cpu_of, cpu_of_thread, cpu_of_tree, cpu_own, peak_memory_kib, peak_memory_kib_of, unix_nanos,
 };
 pub(crate) use role::{Role, answer, serve};
 pub(crate) use samples::Samples;

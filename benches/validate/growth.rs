@@ -5,7 +5,7 @@ use crate::bare::{self, Constant};
 use crate::frame::{Figure, Options, Report};
 use crate::hot::{HOT, specimen};
 use crate::load::Load;
-use crate::rounds::{self, Side, by_turns};
+use crate::rounds::{self, Lengths, Side, by_turns};
 use crate::servers::Servers;
 use crate::{seed, subject};
 
@@ -22,6 +22,7 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
     let (place, database) = servers.place().await;
     seed::migrate(&place).await;
     let (mut load, mut seeded, mut all) = (Load::start(), 0, Vec::new());
+    let lengths = Lengths::short(options);
     for &sessions in sizes {
         eprintln!("growth: {sessions} sessions");
         seed::fill(&database, seeded, sessions).await;
@@ -30,11 +31,11 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
         let product = subject::start(&place, options.verbose);
         let plain = bare::start(&Constant { headers: Vec::new(), ..specimen(&product).await }, options.verbose);
         let side = |server, asked_for| Side { server, aim: Aim::new(Carrier::Cookie, asked_for, sessions) };
-        let found = by_turns(&mut load, &[side(&plain, HOT), side(&product, HOT)], CONNECTIONS, options);
+        let found = by_turns(&mut load, &[side(&plain, HOT), side(&product, HOT)], CONNECTIONS, lengths);
         let (peer, own) = (&found[0], &found[1]);
         report.add(rounds::throughput(&format!("hot_of_{sessions}"), own, peer).at_least(rounds::THROUGHPUT));
         let throughput = own.ratios(peer, |round| round.per_second).median();
-        let spread = by_turns(&mut load, &[side(&plain, sessions), side(&product, sessions)], CONNECTIONS, options);
+        let spread = by_turns(&mut load, &[side(&plain, sessions), side(&product, sessions)], CONNECTIONS, lengths);
         report.add(rounds::throughput(&format!("any_of_{sessions}"), &spread[1], &spread[0]));
         report.add(rounds::p99(&format!("any_of_{sessions}"), &spread[1], &spread[0]));
         all.push(Found { throughput, peak_mib: spread[1].peak_mib() });

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::LocalSet;
 
 use crate::aim::Aim;
-use crate::frame::{Role, Samples, answer, cpu_of, cpu_own, peak_memory_kib_of, serve};
+use crate::frame::{Role, Samples, ThreadTimes, answer, cpu_own, peak_memory_kib_of, serve};
 use crate::wire::Connection;
 
 /// The first of the sessions, each of which is asked for once before the warm-up: others have been measured meanwhile.
@@ -81,12 +81,13 @@ async fn fire(order: &Order) -> Round {
         .map(|connection| tokio::task::spawn_local(repeat(connection, Rc::clone(&requests), start, end)))
         .collect();
     tokio::time::sleep_until(start.into()).await;
-    let (began, server, own) = (Instant::now(), cpu_of(order.process), cpu_own());
+    let (began, server, own) = (Instant::now(), ThreadTimes::of(order.process), cpu_own());
     let mut latencies = Vec::new();
     for task in tasks {
         latencies.extend(task.await.expect("no panic"));
     }
-    let (seconds, server, own) = (began.elapsed().as_secs_f64(), cpu_of(order.process) - server, cpu_own() - own);
+    let (seconds, own) = (began.elapsed().as_secs_f64(), cpu_own() - own);
+    let server = ThreadTimes::of(order.process).since(&server);
     let count = latencies.len() as f64;
     let latencies: Samples = latencies.into_iter().collect();
     Round {

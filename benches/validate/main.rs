@@ -74,6 +74,9 @@ async fn measure(options: &Options) -> Report {
     if options.wants("hot") {
         hot::run(&mut servers, options, &mut report).await;
     }
+    if options.wants("steady") {
+        hot::run_long(&mut servers, options, &mut report).await;
+    }
     if options.wants("tiers") {
         tiers::run(&mut servers, options, &mut report).await;
     }

@@ -40,18 +40,35 @@ pub(crate) struct Side<'a> {
 /// The rounds of one side.
 pub(crate) struct Rounds(Vec<Round>);
 
-/// How often a side is measured, after how long a warm-up, and how long: rather often than long, since a shared machine is
-/// another one every few seconds.
-fn lengths(options: &Options) -> (usize, Duration, Duration) {
-    let (rounds, measured) = if options.quick { (7, 300) } else { (41, 500) };
-    (rounds, Duration::from_millis(100), Duration::from_millis(measured))
+/// How often each side is measured, and for how long.
+#[derive(Clone, Copy)]
+pub(crate) struct Lengths {
+    rounds: usize,
+    measured: Duration,
 }
 
+impl Lengths {
+    /// Rather often than long, since a shared machine is another one every few seconds.
+    pub(crate) fn short(options: &Options) -> Self {
+        let (rounds, millis) = if options.quick { (21, 150) } else { (101, 200) };
+        Self { rounds, measured: Duration::from_millis(millis) }
+    }
+
+    /// So long that everything happens in each round which a server does now and then.
+    pub(crate) fn long(options: &Options) -> Self {
+        let (rounds, seconds) = if options.quick { (3, 3) } else { (11, 5) };
+        Self { rounds, measured: Duration::from_secs(seconds) }
+    }
+}
+
+/// What comes before each round, over all connections.
+const WARM_UP: Duration = Duration::from_millis(50);
+
 /// Measures the sides by turns, over `connections` each.
-pub(crate) fn by_turns(load: &mut Load, sides: &[Side<'_>], connections: usize, options: &Options) -> Vec<Rounds> {
-    let (rounds, warm_up, measured) = lengths(options);
+pub(crate) fn by_turns(load: &mut Load, sides: &[Side<'_>], connections: usize, lengths: Lengths) -> Vec<Rounds> {
+    let (warm_up, measured) = (WARM_UP, lengths.measured);
     let mut found: Vec<_> = sides.iter().map(|_| Rounds(Vec::new())).collect();
-    for _ in 0..rounds {
+    for _ in 0..lengths.rounds {
         for (side, found) in sides.iter().zip(&mut found) {
             let (address, process, aim) = (side.server.address, side.server.role.process(), side.aim.clone());
             found.0.push(load.round(&Order { address, process, aim, connections, warm_up, measured }));

@@ -7,7 +7,7 @@ use crate::frame::{Options, Report};
 use crate::hot::{HOT, carriers, connections, seeded, specimen};
 use crate::load::Load;
 use crate::place::Tiers;
-use crate::rounds::{self, Side, by_turns};
+use crate::rounds::{self, Lengths, Side, by_turns};
 use crate::servers::Servers;
 use crate::{seed, subject};
 
@@ -25,19 +25,19 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
     let plain = bare::start(&specimen, options.verbose);
     let file = servers.file("access-tokens");
     seed::write_access_tokens(&file, Aim::numbers(HOT, sessions));
-    let mut load = Load::start();
+    let (mut load, lengths) = (Load::start(), Lengths::short(options));
     let side = |server, carrier| Side { server, aim: Aim::new(carrier, HOT, sessions) };
     for &connections in connections(options) {
         for (name, carrier) in carriers(&file) {
             let sides = [&from_redis, &redis_only].map(|server| side(server, carrier.clone()));
-            let found = by_turns(&mut load, &sides, connections, options);
+            let found = by_turns(&mut load, &sides, connections, lengths);
             let name = format!("redis_only_{name}_c{connections}");
             report.add(rounds::throughput(&name, &found[1], &found[0]).at_least(THROUGHPUT));
             report.add(rounds::cpu(&name, &found[1], &found[0]));
             report.add(rounds::p99(&name, &found[1], &found[0]));
         }
         let sides = [&plain, &database_only].map(|server| side(server, Carrier::Cookie));
-        let found = by_turns(&mut load, &sides, connections, options);
+        let found = by_turns(&mut load, &sides, connections, lengths);
         let (peer, own) = (&found[0], &found[1]);
         let name = format!("database_only_cookie_c{connections}");
         report.add(rounds::throughput(&name, own, peer));

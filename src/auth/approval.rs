@@ -101,9 +101,9 @@ impl Auth {
 
     /// Ends all sessions of an account and tells its owner; gives how many.
     pub async fn end_sessions_of(&self, actor: &User, id: UserId, origin: &Origin) -> Result<usize, AuthError> {
-        let now = self.0.clock.now();
         let user = self.user(id).await?.ok_or(AuthError::NotFound)?;
         let notice = self.security_notice(&user, SecurityEvent::SessionsEnded, origin)?;
+        let now = self.0.clock.now();
         let ended = store::transaction!(&self.0.database, async |conn, q| {
             let ended = q::sessions::revoke_all(conn, id, None, now).await?;
             q::audit::insert(conn, &self.all_ended(Some(actor), id, ended.len(), origin)).await?;

@@ -1,8 +1,8 @@
 //! Recognising, listing and ending sessions.
 //!
 //! A credential is recognised in one of two ways. [`Auth::recognise`] looks only into this process and answers at once;
-//! it knows a credential for a second after it was last recognised the other way. [`Auth::authenticate`] reads the
-//! cache, and the database if it must. Both apply the same rules to the same rows: see [`crate::cache::Recognised`].
+//! it knows a credential for some seconds after it was recognised the other way, while nothing has changed. [`Auth::authenticate`]
+//! reads the cache, and the database if it must. Both apply the same rules to the same rows: see [`crate::cache::Recognised`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ struct Claim {
 }
 
 impl Auth {
-    /// Recognises a session by a credential, as it was shown, that this process has recognised within the last second;
+    /// Recognises a session by a credential, as it was shown, that this process has recognised before and that still stands;
     /// otherwise `None`, and [`Self::authenticate`] knows. Waits for nothing. `at` is the present moment; `address` is asked
     /// for only when the use is noted.
     pub fn recognise(
@@ -53,7 +53,7 @@ impl Auth {
             return None;
         }
         self.note_use(&who, now, address);
-        if let Some(session) = who.is_to_be_renewed(at) {
+        if let Some(session) = self.0.cache.is_to_be_renewed(&who, at) {
             let (owner, expires_at) = (Some(who.user.id), who.expires_at());
             let claim =
                 Claim { credential: credential.digest, open: credential.open.into(), session, owner, expires_at };

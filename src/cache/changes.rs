@@ -3,8 +3,8 @@
 //!
 //! Once a second every instance reads which rows have changed, and makes sure that Redis and its own memory hold
 //! nothing older. What is in memory then is as good as if it had been read when the look began
-//! ([`Guards::confirm`](super::guards::Guards::confirm)), with Redis or without one. It reads [`MARGIN`] further back than it must, for transactions that commit late, and remembers
-//! what it has dealt with. Each change is dealt with twice, the second time when no fill that began before the change
+//! ([`Guards::confirm`](super::guards::Guards::confirm)), with Redis or without one. A look reads [`MARGIN`] further back than
+//! it must, for transactions that commit late, and remembers what it has dealt with. Each change is dealt with twice, the second time when no fill that began before the change
 //! can come any more: so it stays forgotten even if Redis loses the first tombstone. The first look, and the first
 //! after Redis was away, goes back as far as anything in Redis can be old.
 
@@ -24,10 +24,10 @@ use crate::domain::clock::span;
 use crate::domain::{Digest, Instant, SessionId, UserId};
 use crate::store::{ChangedUser, StoreError, read};
 
-/// How long what a look has found to be right may be handed out, counted from the look's beginning: what is promised.
-pub(super) const GOOD_FOR: Duration = Duration::from_secs(2);
-/// How long a transaction may take from when it takes its time to when it commits.
-pub(super) const MARGIN: Duration = Duration::from_secs(15);
+/// How long a transaction may take from when it takes its time to when it commits: more than it waits for a connection, which is
+/// ten seconds at most by the bounds of `database.pool_timeout`, and [`STATEMENT_PATIENCE`](crate::store::STATEMENT_PATIENCE).
+/// So whoever writes users or sessions takes the time right before the transaction.
+pub(super) const MARGIN: Duration = Duration::from_secs(20);
 /// After looks were this far apart the database was away, or stood still: what was sent to it before may be committed
 /// only now, with the time of then.
 const GAP: Duration = Duration::from_secs(4);
@@ -70,14 +70,8 @@ impl Look {
         Self { available, owes: true, last: None, stalled: None, users: HashMap::new(), sessions: HashMap::new() }
     }
 
-    fn start_over(&mut self) {
-        self.last = None;
-        self.users.clear();
-        self.sessions.clear();
-    }
-
-    /// What this look will be worth in Redis, if that is there. If Redis was away in between, or is met for the first time, it
-    /// starts over; without Redis looks go on from each other.
+    /// What this look will be worth in Redis, if that is there. If Redis was away in between, or is met for the first time, all
+    /// is to be dealt with anew.
     fn begin(&mut self) -> Option<Belief> {
         let available = self.available.as_mut()?;
         let (flipped, there) = {
@@ -86,14 +80,16 @@ impl Look {
         };
         let belief = there.then(|| Belief::from_now_on(available.clone()));
         self.owes |= flipped || !there;
-        if self.owes && there {
-            self.start_over();
+        if self.owes {
+            self.users.clear();
+            self.sessions.clear();
         }
         belief
     }
 
-    /// From when on changes are read by a look at `now`.
-    fn since(&mut self, now: Instant) -> Instant {
+    /// From when on changes are read by a look at `now`: as far back as anything in Redis can be old if it is `there` and was not
+    /// checked yet.
+    fn since(&mut self, now: Instant, there: bool) -> Instant {
         let oldest = now - span(USER_TTL.max(SESSION_TTL)) - span(MARGIN);
         // The database's clock may have been set back.
         let Some(last) = self.last.map(|last| last.min(now)) else { return oldest };
@@ -102,19 +98,26 @@ impl Look {
         if now - last > span(GAP) {
             self.stalled = Some((before, now + span(MARGIN)));
         }
-        (before - span(MARGIN)).max(oldest)
+        if self.owes && there { oldest } else { (before - span(MARGIN)).max(oldest) }
     }
 }
 
-/// Whether this version of the row is to be dealt with now.
-fn is_due<K: Eq + Hash>(handled: &HashMap<K, Handled>, id: &K, version: i64) -> bool {
-    handled.get(id).is_none_or(|known| {
-        known.version < version || (known.version == version && known.again.is_some_and(|at| at <= Monotonic::now()))
-    })
+impl Handled {
+    /// Whether it was this change. A database that was set back may give a version a second time.
+    fn is(&self, version: i64, changed: Instant) -> bool {
+        self.version == version && self.changed == changed
+    }
+}
+
+/// Whether this change of the row is to be dealt with now.
+fn is_due<K: Eq + Hash>(handled: &HashMap<K, Handled>, id: &K, version: i64, changed: Instant) -> bool {
+    handled
+        .get(id)
+        .is_none_or(|known| !known.is(version, changed) || known.again.is_some_and(|at| at <= Monotonic::now()))
 }
 
 fn note<K: Eq + Hash>(handled: &mut HashMap<K, Handled>, id: K, version: i64, changed: Instant) {
-    let repeated = handled.get(&id).is_some_and(|known| known.version == version);
+    let repeated = handled.get(&id).is_some_and(|known| known.is(version, changed));
     let again = (!repeated).then(|| Monotonic::now() + AGAIN_AFTER);
     handled.insert(id, Handled { version, changed, again });
 }
@@ -122,7 +125,7 @@ fn note<K: Eq + Hash>(handled: &mut HashMap<K, Handled>, id: K, version: i64, ch
 impl Cache {
     /// Looks for rows that have changed since the last look and forgets what is cached of them; how many. Meant to be
     /// called every second: when the last look is more than two seconds old, Redis is not read, no ready answer is
-    /// handed out, and memory is good for a second only. Fails as the database does.
+    /// handed out, and nothing in memory is for longer than a second. Fails as the database does.
     pub async fn poll_changes(&self) -> Result<usize, StoreError> {
         let (answers, rows) = join(self.look_for_responses(), self.look_for_rows()).await;
         answers.and(rows)
@@ -139,7 +142,7 @@ impl Cache {
             return Ok(0);
         }
         let (now, there) = (self.0.clock.now(), belief.is_some());
-        let since = look.since(now);
+        let since = look.since(now, there);
         let failed = |_: &StoreError| self.0.upkeep_counts.load_errors.one();
         let sessions = self.look_at_sessions(&mut look, since, there).await.inspect_err(failed)?;
         let users = self.look_at_users(&mut look, since, there).await.inspect_err(failed)?;
@@ -209,7 +212,7 @@ impl Cache {
     ) -> Option<usize> {
         let (mut due, mut marks) = (Vec::new(), Vec::new());
         for Change { id, of, version, changed } in changes {
-            if is_due(handled, &id, version) {
+            if is_due(handled, &id, version, changed) {
                 due.push((id, version, changed));
                 marks.extend(marks_of(id, of, version));
             }
@@ -233,27 +236,83 @@ mod tests {
         span(Duration::from_secs(count))
     }
 
+    /// A look that has checked what Redis holds.
+    fn look() -> Look {
+        Look { owes: false, ..Look::new(None) }
+    }
+
     #[test]
     fn looks_overlap_and_the_first_goes_all_the_way_back() {
-        let (mut look, now) = (Look::new(None), Clock::system().now());
-        assert_eq!(look.since(now), now - seconds(315));
+        let (mut look, now) = (look(), Clock::system().now());
+        assert_eq!(look.since(now, true), now - seconds(320));
         look.last = Some(now);
-        assert_eq!(look.since(now + seconds(1)), now - seconds(15));
-        assert_eq!(look.since(now - seconds(60)), now - seconds(75), "the clock was set back");
+        assert_eq!(look.since(now + seconds(1), true), now - seconds(20));
+        assert_eq!(look.since(now - seconds(60), true), now - seconds(80), "the clock was set back");
     }
 
     #[test]
     fn after_a_database_that_stood_still_looks_go_back_to_before_that_for_a_while() {
-        let (mut look, before) = (Look::new(None), Clock::system().now());
+        let (mut look, before) = (look(), Clock::system().now());
         look.last = Some(before);
-        for later in [30, 34, 38, 41, 44] {
-            assert_eq!(look.since(before + seconds(later)), before - seconds(15), "{later}");
+        for later in [30, 34, 38, 42, 46, 49] {
+            assert_eq!(look.since(before + seconds(later), true), before - seconds(20), "{later}");
             look.last = Some(before + seconds(later));
         }
         assert_eq!(
-            look.since(before + seconds(45)),
+            look.since(before + seconds(50), true),
             before + seconds(29),
             "what was stuck has been committed or is lost"
         );
+    }
+
+    #[test]
+    fn a_redis_that_comes_back_with_the_database_hides_nothing_that_was_stuck() {
+        let (mut look, before) = (look(), Clock::system().now());
+        look.last = Some(before);
+        look.owes = true;
+        let back = before + seconds(30);
+        assert_eq!(look.since(back, true), back - seconds(320));
+        (look.owes, look.last) = (false, Some(back));
+        assert_eq!(look.since(back + seconds(1), true), before - seconds(20));
+    }
+
+    #[test]
+    fn looks_go_on_from_each_other_without_redis_and_all_the_way_back_when_they_meet_it() {
+        let (redis, available) = watch::channel(false);
+        let (mut look, now) = (Look::new(Some(available)), Clock::system().now());
+        look.last = Some(now);
+        let (later, overlap, all) = (now + seconds(1), now - seconds(20), now - seconds(319));
+        for _ in 0..2 {
+            assert!(look.begin().is_none());
+            assert_eq!(look.since(later, false), overlap);
+        }
+        redis.send_replace(true);
+        for _ in 0..2 {
+            note(&mut look.users, UserId(uuid::Uuid::nil()), 1, now);
+            assert!(look.begin().is_some() && look.users.is_empty());
+            assert_eq!(look.since(later, true), all, "until one is complete");
+        }
+        look.owes = false;
+        assert!(look.begin().is_some());
+        assert_eq!(look.since(later, true), overlap);
+        redis.send_replace(false);
+        redis.send_replace(true);
+        assert!(look.begin().is_some());
+        assert_eq!(look.since(later, true), all, "it was away in between");
+    }
+
+    #[test]
+    fn each_change_is_dealt_with_twice_and_another_of_the_same_version_too() {
+        let (mut handled, now) = (HashMap::new(), Clock::system().now());
+        assert!(is_due(&handled, &1, 5, now));
+        note(&mut handled, 1, 5, now);
+        assert!(!is_due(&handled, &1, 5, now));
+        handled.get_mut(&1).unwrap().again = Some(Monotonic::now());
+        assert!(is_due(&handled, &1, 5, now));
+        note(&mut handled, 1, 5, now);
+        assert!(handled[&1].again.is_none() && !is_due(&handled, &1, 5, now));
+        assert!(is_due(&handled, &1, 6, now) && is_due(&handled, &1, 5, now + seconds(1)));
+        note(&mut handled, 1, 5, now + seconds(1));
+        assert!(handled[&1].again.is_some(), "which is dealt with twice as well");
     }
 }

@@ -10,8 +10,9 @@
 //! is in place: a reader that sees the old count reads before the invalidation is done, one that sees the new count
 //! finds the guard.
 //!
-//! [`Guards::confirm`] says that a look at the database has raised the guards of everything that had changed when it began.
-//! What the guards admit after that is as good as if it had been loaded at that moment.
+//! [`Guards::confirm`] says that a look at the database has raised the guards of everything that had changed when it began. What
+//! the guards admit after that, and what was loaded no longer ago than a guard stands, is as good as if it had been loaded at
+//! that moment.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -19,11 +20,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant as Monotonic};
 
-use super::changes::GOOD_FOR;
 use super::tier::TTL;
 
 /// How long a guard stands: longer than an entry lives, and longer than Redis may hold an older version unnoticed.
-const GUARD_TTL: Duration = Duration::from_secs(10);
+pub(super) const GUARD_TTL: Duration = Duration::from_secs(10);
+/// How long what a look has found to be right may be handed out, counted from the look's beginning: what is promised.
+pub(super) const GOOD_FOR: Duration = Duration::from_secs(2);
+/// No count of invalidations: what carries it has not been found good yet.
+pub(super) const NEVER: u64 = u64::MAX;
 const SHARDS: usize = 16;
 /// The golden ratio's fraction, of 2^32.
 const GOLDEN: u32 = 0x9E37_79B9;
@@ -194,8 +198,8 @@ impl Guards {
         Sight { looked, raised: self.raised() }
     }
 
-    /// Until when that look makes good what the guards admit: in the past before the first one.
-    pub(super) fn confirmed_until(&self, sight: Sight) -> Monotonic {
+    /// Until when what the guards admit is as good as that look has found it: in the past before the first one.
+    pub(super) fn good_until(&self, sight: Sight) -> Monotonic {
         if sight.looked == 0 { self.epoch } else { self.epoch + Duration::from_nanos(sight.looked) + GOOD_FOR }
     }
 
@@ -240,7 +244,7 @@ impl Guards {
 }
 
 /// In nanoseconds, of which there are enough for centuries.
-pub(super) fn nanos(duration: Duration) -> u64 {
+fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -1,53 +1,39 @@
 //! What must stand for a session and its user to be handed out together.
 //!
-//! **The life of a hold.** It is made of the stamps of two entries, and at first ends with the one that ends first: within a
-//! second. When it is read late in that time, and a [look](super::changes) at the database has been completed meanwhile, the
-//! reader prolongs it until two seconds after that look began, and so on from look to look, without a load. Where there is no
-//! such look (the database is slow or away, the process was busy), and when it has gone on for [`LIFE`], one reader is told to
-//! load the two anew. What is not read late in its time ends.
+//! **The life of a hold.** It is made of the stamps of two entries, and by itself it ends with the one that ends first: within a
+//! second. But every second a [look](super::changes) at the database raises the guards of whatever had changed when it began,
+//! and what the guards admit after that is what the database held at that moment. So a hold stands for as long as the last
+//! of those looks is good for, too, without a load. Towards its end one reader is told to load the two anew, ahead of it:
+//! where looks are late (the database is slow or away, the process was busy), and after six to eight seconds in any case. Without
+//! a reader it lies there until then, or until its room is needed.
 //!
-//! **Why a look is as good as a load.** A look raises the guards of whatever had changed when it began. So a pair that the
-//! guards admit after it is what the database held at that moment, and may be handed out for the two seconds that are
-//! promised. Three rules keep that true:
-//!
-//! - Only what stands is prolonged. So it is found good once in every two seconds at least, and each guard that was raised
-//!   since its load, which stands for ten, is met by one of those who find it good.
-//! - A reader takes note of the look before it meets the guards ([`Guards::sight`]), so that it meets those of that look.
-//! - It prolongs from the beginning of the look, not from its own time: a reader that was held up for long prolongs nothing.
-//!
-//! [`LIFE`] is a bound for what no look tells of: rows that were changed by hand.
+//! **Why it is safe.** No hold lives as long as a guard stands. So each guard that was raised since the two were loaded is met by
+//! every reader, however long ago the last one came. A reader takes note of the last look before it meets the
+//! guards ([`Guards::sight`]), so that it meets those of that look.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
-use super::changes::GOOD_FOR;
-use super::guards::{Guards, Sight, Stamp, nanos};
+use super::guards::{GUARD_TTL, Guards, NEVER, Sight, Stamp};
 use super::session::SessionName;
 use crate::domain::UserId;
 use crate::redis::keys;
 
-/// For how long looks alone prolong a hold, at most.
-const LIFE: Duration = Duration::from_secs(30);
-/// No count of invalidations: what carries it has not been found good yet.
-pub(super) const NEVER: u64 = u64::MAX;
-
-/// See the module. What the hot path reads comes first. Times are in nanoseconds since `began`.
+/// See the module. What the hot path reads comes first.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Hold {
-    /// When the load of the half began that ends first.
-    began: Monotonic,
-    /// Until when it stands, if the guards admit it.
-    until: AtomicU64,
-    /// From when on it is to be prolonged, or loaded anew.
-    renew_at: AtomicU64,
+    /// Until when it stands by itself.
+    until: Monotonic,
+    /// Until when looks may keep it.
+    last: Monotonic,
     /// The count of complete invalidations at which the guards last admitted both.
     admitted: AtomicU64,
+    /// How long before its end it is to be loaded anew.
+    lead: Duration,
     renewing: AtomicBool,
-    /// Beyond this it is not prolonged.
-    last: u64,
-    /// How long before its end a prolonged one is to be renewed.
-    lead: u64,
+    /// Whether somebody was handed it since room was last needed.
+    wanted: AtomicBool,
     name: SessionName,
     session: (Box<str>, Stamp),
     user: (Box<str>, Stamp),
@@ -58,16 +44,13 @@ impl Hold {
     pub(super) fn new(name: SessionName, session: Stamp, user: (UserId, Stamp)) -> Self {
         let (id, user) = user;
         let first = if session.until() <= user.until() { session } else { user };
-        let began = first.began();
-        let since = |at: Monotonic| nanos(at.saturating_duration_since(began));
         Self {
-            began,
-            until: AtomicU64::new(since(first.until())),
-            renew_at: AtomicU64::new(since(first.renew_at())),
+            until: first.until(),
+            last: session.began().min(user.began()) + first.early(GUARD_TTL),
             admitted: AtomicU64::new(NEVER),
+            lead: first.until().saturating_duration_since(first.renew_at()),
             renewing: AtomicBool::new(false),
-            last: nanos(first.early(LIFE)),
-            lead: nanos(GOOD_FOR.saturating_sub(first.early(GOOD_FOR))),
+            wanted: AtomicBool::new(true),
             name,
             session: (name.key().into(), session),
             user: (keys::user_id(id).into(), user),
@@ -80,26 +63,33 @@ impl Hold {
     }
 
     /// Whether the two may be handed out `now`. `sight` was taken before: a guard that is raised in between is met by the
-    /// next reader. Prolongs it where that is due and a look allows it.
+    /// next reader.
     pub(super) fn stands(&self, guards: &Guards, sight: Sight, now: Monotonic) -> bool {
-        let now = self.nanos(now);
-        if self.until.load(Ordering::Relaxed) <= now || !self.is_admitted(guards, sight) {
-            return false;
+        let stands = !self.is_over(guards, sight, now) && self.is_admitted(guards, sight);
+        if stands && !self.wanted.load(Ordering::Relaxed) {
+            self.wanted.store(true, Ordering::Relaxed);
         }
-        if self.renew_at.load(Ordering::Relaxed) <= now {
-            self.prolong(guards.confirmed_until(sight));
-        }
-        true
+        stands
+    }
+
+    /// Whether somebody was handed it since this was last asked, or since it was made.
+    pub(super) fn was_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Whether its time is over.
-    pub(super) fn is_over(&self, now: Monotonic) -> bool {
-        self.until.load(Ordering::Relaxed) <= self.nanos(now)
+    pub(super) fn is_over(&self, guards: &Guards, sight: Sight, now: Monotonic) -> bool {
+        self.until <= now && self.end(guards, sight) <= now
     }
 
     /// Whether the caller is to load the two anew, ahead of their end. Told to one reader who comes late enough.
-    pub(super) fn is_to_be_renewed(&self, now: Monotonic) -> bool {
-        self.renew_at.load(Ordering::Relaxed) <= self.nanos(now) && !self.renewing.swap(true, Ordering::Relaxed)
+    pub(super) fn is_to_be_renewed(&self, guards: &Guards, sight: Sight, now: Monotonic) -> bool {
+        let late = now + self.lead;
+        self.until <= late && self.end(guards, sight) <= late && !self.renewing.swap(true, Ordering::Relaxed)
+    }
+
+    fn end(&self, guards: &Guards, sight: Sight) -> Monotonic {
+        guards.good_until(sight).min(self.last).max(self.until)
     }
 
     fn is_admitted(&self, guards: &Guards, sight: Sight) -> bool {
@@ -111,17 +101,6 @@ impl Hold {
             self.admitted.store(sight.raised, Ordering::Relaxed);
         }
         admitted
-    }
-
-    fn prolong(&self, until: Monotonic) {
-        let until = self.nanos(until).min(self.last);
-        if self.until.fetch_max(until, Ordering::Relaxed) < until {
-            self.renew_at.fetch_max(until.saturating_sub(self.lead), Ordering::Relaxed);
-        }
-    }
-
-    fn nanos(&self, at: Monotonic) -> u64 {
-        nanos(at.saturating_duration_since(self.began))
     }
 }
 

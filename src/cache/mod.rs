@@ -20,8 +20,8 @@
 //! script, an entry in memory whose load began before the guard was raised is not handed out.
 //!
 //! In front of memory's tiers lie pairs made of their entries: a session with its user, by the digest of the credential
-//! that was shown ([`Recognised`]). They end at the moment at which one of the halves is forgotten, and live on without a load for
-//! as long as they are asked for and looks find that nothing has changed, half a minute at most ([`hold`]).
+//! that was shown ([`Recognised`]). They end at the moment at which one of the halves is forgotten, and live on without a load
+//! while looks find that nothing has changed, for some seconds ([`hold`]).
 //!
 //! **What is guaranteed.** Nothing that is handed out is more than two seconds older than the database, whatever has
 //! failed, and usually nothing older than the message takes:

@@ -4,9 +4,8 @@
 //! its user are read through the tiers, the rules of sign-in are applied, and the two are remembered together under the
 //! [fingerprint](Fingerprint) of the credential ([`Cache::remember`]). From then on [`Cache::recognised`] gives the same
 //! [`Recognised`] to every request with that credential, with what the first of them has made of it
-//! ([`Recognised::answer`]). Read towards the end of its time, an entry is prolonged by what a look at the database has found
-//! ([hold](super::hold)); where none has found anything, it is made anew beside the requests, once
-//! ([`Recognised::is_to_be_renewed`]).
+//! ([`Recognised::answer`]), for as long as the two can be relied on ([hold](super::hold)). Read towards the end of that time,
+//! an entry is made anew beside the requests, once ([`Cache::is_to_be_renewed`]).
 //!
 //! **Why it is safe.** An entry is no tier of its own. It carries the stamps of the two entries that it was made of,
 //! and is handed out only while the [guards](super::guards) of the session's key and of the user's key admit them. So whatever
@@ -99,12 +98,6 @@ impl Recognised {
             None => read(&make(self)),
         }
     }
-
-    /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
-    /// to one reader who comes late enough in its life, which is `now`.
-    pub fn is_to_be_renewed(&self, now: Monotonic) -> Option<SessionName> {
-        self.hold.as_ref().filter(|hold| hold.is_to_be_renewed(now)).map(Hold::name)
-    }
 }
 
 /// Whether what was found must be newer than what is kept.
@@ -128,6 +121,13 @@ impl Cache {
         self.0.session_counts.memory_hits.one();
         self.0.user_counts.memory_hits.one();
         Some(known)
+    }
+
+    /// By what name the session was asked for, if the caller is to recognise it anew, ahead of the entry's end. Told
+    /// to one reader who comes late enough in its life, which is `now`.
+    pub fn is_to_be_renewed(&self, who: &Recognised, now: Monotonic) -> Option<SessionName> {
+        let guards = &self.0.guards;
+        who.hold.as_ref().filter(|hold| hold.is_to_be_renewed(guards, guards.sight(), now)).map(Hold::name)
     }
 
     /// Whose the session of this credential is, if it was recognised before: that never changes.
@@ -177,7 +177,9 @@ impl Cache {
             let now = Monotonic::now();
             self.keep_for_redis(credential, hold.name(), &who);
             self.0.owners.put(credential, who.user.id, |_| false);
-            self.0.recognised.put(credential, who, |other| is_over(other, now));
+            // Where there is no room, what nobody wants goes.
+            let can_go = |hold: &Hold| self.is_over(hold, now) || !hold.was_wanted();
+            self.0.recognised.put(credential, who, |other| other.hold.as_ref().is_none_or(can_go));
         }
     }
 
@@ -190,7 +192,11 @@ impl Cache {
     /// Lets go of what has expired, so that nothing stays without traffic.
     pub(super) fn sweep_recognised(&self) {
         let now = Monotonic::now();
-        self.0.recognised.sweep(|who| is_over(who, now));
+        self.0.recognised.sweep(|who| who.hold.as_ref().is_none_or(|hold| self.is_over(hold, now)));
+    }
+
+    fn is_over(&self, hold: &Hold, now: Monotonic) -> bool {
+        hold.is_over(&self.0.guards, self.0.guards.sight(), now)
     }
 
     async fn fresh_session(&self, name: SessionName, freshness: Freshness) -> Result<Entry<Session>, StoreError> {
@@ -233,8 +239,4 @@ impl Cache {
             }
         });
     }
-}
-
-fn is_over(who: &Recognised, now: Monotonic) -> bool {
-    who.hold.as_ref().is_none_or(|hold| hold.is_over(now))
 }

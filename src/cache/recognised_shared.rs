@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
-use super::guards::{Began, Guards, Stamp};
-use super::hold::NEVER;
+use super::guards::{Began, Guards, NEVER, Stamp};
 use super::recognised::Recognised;
 use super::session::SessionName;
 use super::shared::{Stored, failed, get, stamp};

@@ -33,7 +33,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Cache;
-use super::changes::GOOD_FOR;
+use super::guards::GOOD_FOR;
 use super::response_key::{Resource, ResponseKey};
 use super::response_look::ResponseLook;
 use super::response_shared::Found;

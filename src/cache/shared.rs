@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::changes::GOOD_FOR;
+use super::guards::GOOD_FOR;
 use super::statistics::Counts;
 use super::tier::{Began, TTL as FILL_WITHIN};
 use crate::domain::Entropy;

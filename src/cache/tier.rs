@@ -1,4 +1,4 @@
-//! The in-process tier: entries that live for a second.
+//! The in-process tier: users, ids and sessions on their own, which live for a second.
 //!
 //! An entry's second begins when its load begins, not when it ends: whatever took its time on the way is not kept. A
 //! load is shared by all who wait for its key. Before an entry is handed out it must pass its key's

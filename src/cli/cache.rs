@@ -125,7 +125,7 @@ fn print(cli: &Cli, held: &Held) -> Result<(), Failure> {
 async fn invalidate(cli: &Cli, what: &str) -> Result<(), Failure> {
     let app = cli.app().await?;
     if app.settings.redis.is_none() {
-        return Err(no_redis("what a server holds in process ends by itself within two seconds"));
+        return Err(no_redis("what a server holds in process ends by itself within eight seconds"));
     }
     if !reached(&app).await {
         return Err(Failure::Failed("Redis cannot be reached: `gatepost cache ping` says why".to_owned()));

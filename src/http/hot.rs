@@ -1,7 +1,7 @@
 //! The hot path: what every application behind this server asks at each of its own requests.
 //!
 //! `GET /api/auth/validate` and `GET /forward-auth` are answered from here by `front`, before routing and without a task of their own,
-//! when their credential was recognised within the last second (`Auth::recognise`). The answer is as good as ready: its
+//! when their credential was recognised before and that still stands (`Auth::recognise`). The answer is as good as ready: its
 //! body and the headers that name the person are made once for a recognised credential and kept with it, the headers that
 //! every answer has are constants. An instance that keeps nothing in memory asks Redis here, once, and compares
 //! (`Auth::recognise_by_redis`). Whatever is not as usual (no credential, one that is not known here, another

@@ -26,9 +26,9 @@
 //! | Redis dies and comes back with what it had saved | an outage ends belief, and the next look goes all the way back |
 //! | the same, between the question whether Redis is believed and its answer | the answer is taken only if belief still stands |
 //! | the same, between a look's choice how far back to read and its end | the look is worth nothing |
-//! | somebody reads while a look knows of a change and has not yet raised its guard | what is in memory is prolonged when the look is done |
-//! | a change is committed while a look is on its way | it prolongs by two seconds from its beginning |
-//! | an entry is not read until the guards of a change are gone | what has ended is not prolonged |
+//! | somebody reads while a look knows of a change and has not yet raised its guard | memory is good until then when the look is done |
+//! | a change is committed while a look is on its way | memory is good for two seconds from its beginning |
+//! | an entry is not read until the guards of a change are gone | it has ended by then |
 //!
 //! Left out, because nothing here bounds it: a Redis that goes back in time with its connections intact; a process that is
 //! frozen for longer than its guards stand (ten seconds), which may then answer an old question with what was
@@ -188,7 +188,7 @@ fn without_any_one_rule_something_goes_wrong() {
         &[Rule::LateJoinersLoadAgain],
         &[Rule::LooksConfirmAtTheirEnd],
         &[Rule::LooksConfirmTheirBeginning],
-        &[Rule::OnlyWhatStandsIsProlonged],
+        &[Rule::PairsEndBeforeGuards],
     ] {
         let (wrong, steps) = search(without, 200_000).unwrap_or_else(|| panic!("{without:?} would not be missed"));
         eprintln!("without {without:?}: {wrong:?} after {steps:?}");

@@ -120,7 +120,7 @@ async fn stays_known(cache: &Cache, person: &Person) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PROMISED + Duration::from_millis(200) {
         let again = known(cache, person).filter(|again| Arc::ptr_eq(again, &who));
-        if again.is_none_or(|who| who.is_to_be_renewed(Instant::now()).is_some()) {
+        if again.is_none_or(|who| cache.is_to_be_renewed(&who, Instant::now()).is_some()) {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -186,9 +186,9 @@ async fn an_entry_that_is_read_late_in_its_life_is_loaded_anew_by_one_reader() {
     let cache = world.lone_instance().await;
     let person = world.sign_in("ann@example.com").await;
     let who = recognise(&cache, &person, Freshness::Kept).await.unwrap();
-    assert!(who.is_to_be_renewed(Instant::now()).is_none(), "it is young");
-    eventually("it to be old", SOON, async || who.is_to_be_renewed(Instant::now()).map(drop)).await;
-    assert!(who.is_to_be_renewed(Instant::now()).is_none(), "somebody is at it");
+    assert!(cache.is_to_be_renewed(&who, Instant::now()).is_none(), "it is young");
+    eventually("it to be old", SOON, async || cache.is_to_be_renewed(&who, Instant::now()).map(drop)).await;
+    assert!(cache.is_to_be_renewed(&who, Instant::now()).is_none(), "somebody is at it");
     let loads = cache.stats().sessions.loads;
     let renewed = recognise(&cache, &person, Freshness::Renewed).await.unwrap();
     assert_eq!(cache.stats().sessions.loads, loads + 1);

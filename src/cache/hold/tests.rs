@@ -27,9 +27,9 @@ enum Step {
     Complete(Row),
     /// A gap: everything is forgotten.
     ForgetAll,
-    /// A reader finds the entry and counts the invalidations.
-    Look,
-    /// The reader that looked first decides.
+    /// A reader finds the entry and takes its sight.
+    Find,
+    /// The reader that found its first decides.
     Decide,
 }
 
@@ -50,7 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => row().prop_map(Step::Guard),
         1 => row().prop_map(Step::Complete),
         1 => Just(Step::ForgetAll),
-        3 => Just(Step::Look),
+        3 => Just(Step::Find),
         3 => Just(Step::Decide),
     ];
     proptest::collection::vec(step, 0..120)
@@ -142,7 +142,7 @@ impl Model {
                     side.forgotten = side.committed;
                 }
             }
-            Step::Look => {
+            Step::Find => {
                 let least = [self.sides[0].forgotten, self.sides[1].forgotten];
                 let (newest, sight) = (self.holds.len().checked_sub(1), guards.sight());
                 self.readers.extend(newest.map(|hold| Reader { hold, sight, least }));
@@ -184,7 +184,9 @@ fn nobody_sees_what_was_forgotten_while_threads_race() {
         scope.spawn(move || {
             for version in 1..=300 {
                 committed.store(version, Ordering::SeqCst);
+                let looked = Monotonic::now();
                 guards.raise(&name.key(), version);
+                guards.confirm(looked);
                 forgotten.store(version, Ordering::SeqCst);
                 // What a reader has found good in the wrong moment, somebody has to read once more.
                 let enough = reads.load(Ordering::SeqCst) + 20;
@@ -225,8 +227,13 @@ struct Life {
 
 impl Life {
     fn new() -> Self {
+        Self::after(0)
+    }
+
+    /// That of a pair that was loaded after so many others.
+    fn after(loads: usize) -> Self {
         let guards = Guards::new();
-        let began = guards.begin();
+        let began = (0..=loads).map(|_| guards.begin()).last().unwrap();
         let stamp = Stamp::new(Some(1), began);
         let hold = Hold::new(Self::name(), stamp, (Self::user(), stamp));
         Self { guards, began: began.at, hold }
@@ -244,23 +251,27 @@ impl Life {
         self.began + Duration::from_millis(millis)
     }
 
-    /// Whether it is handed out that many milliseconds after its load began.
-    fn is_read(&self, millis: u64) -> bool {
-        self.hold.stands(&self.guards, self.guards.sight(), self.at(millis))
-    }
-
     /// A look began then and is complete.
     fn look(&self, millis: u64) {
         self.guards.confirm(self.at(millis));
     }
 
+    /// Whether it is handed out that many milliseconds after its load began.
+    fn stands(&self, millis: u64) -> bool {
+        self.hold.stands(&self.guards, self.guards.sight(), self.at(millis))
+    }
+
+    fn is_over(&self, millis: u64) -> bool {
+        self.hold.is_over(&self.guards, self.guards.sight(), self.at(millis))
+    }
+
     fn is_to_be_renewed(&self, millis: u64) -> bool {
-        self.hold.is_to_be_renewed(self.at(millis))
+        self.hold.is_to_be_renewed(&self.guards, self.guards.sight(), self.at(millis))
     }
 }
 
 #[test]
-fn an_entry_ends_with_the_older_of_its_two_halves() {
+fn by_itself_it_ends_with_the_half_that_ends_first() {
     let guards = Guards::new();
     let began = guards.begin();
     let stamp = Stamp::new(Some(1), began);
@@ -268,85 +279,80 @@ fn an_entry_ends_with_the_older_of_its_two_halves() {
     for (session, user) in [(stamp, short), (short, stamp)] {
         let hold = Hold::new(Life::name(), session, (Life::user(), user));
         let at = |millis| began.at + Duration::from_millis(millis);
+        let due = |millis| hold.is_to_be_renewed(&guards, guards.sight(), at(millis));
         assert!(hold.stands(&guards, guards.sight(), at(299)));
-        assert!(!hold.is_to_be_renewed(at(179)) && hold.is_to_be_renewed(at(240)));
-        assert!(!hold.stands(&guards, guards.sight(), at(300)) && hold.is_over(at(300)));
+        assert!(!due(179) && due(240));
+        assert!(!hold.stands(&guards, guards.sight(), at(300)) && hold.is_over(&guards, guards.sight(), at(300)));
     }
 }
 
 #[test]
-fn what_is_read_late_is_prolonged_until_two_seconds_after_the_last_look() {
-    let life = Life::new();
-    assert!(life.is_read(850));
-    assert!(!life.is_read(1000), "no look has said anything yet");
-
+fn it_stands_for_two_seconds_after_the_beginning_of_the_last_look() {
     let life = Life::new();
     life.look(500);
-    assert!(life.is_read(850));
-    assert!(life.is_read(2499));
-    assert!(!life.is_read(2500) && life.hold.is_over(life.at(2500)));
+    assert!(life.stands(999) && life.stands(2499));
+    assert!(!life.stands(2500) && life.is_over(2500));
+    life.look(3000);
+    assert!(life.stands(4999), "what nobody has asked for in between is as good");
+    life.look(2000);
+    assert!(life.stands(4999), "whatever look comes late");
 }
 
 #[test]
-fn what_is_not_read_late_in_its_time_ends() {
-    let life = Life::new();
-    life.look(500);
-    assert!(life.is_read(590), "this is too early");
-    assert!(!life.is_read(1000));
-    assert!(!life.is_read(1001), "nothing brings it back");
-}
-
-#[test]
-fn a_look_prolongs_nothing_that_it_found_to_have_changed() {
+fn a_look_does_nothing_for_what_had_changed_when_it_began() {
     for key in [Life::name().key(), keys::user_id(Life::user())] {
         let life = Life::new();
-        assert!(life.is_read(800));
+        assert!(life.stands(800));
         life.guards.raise(&key, 2);
         life.look(500);
-        assert!(!life.is_read(850));
-        assert!(!life.is_read(2000));
+        assert!(!life.stands(850) && !life.stands(1500));
+        assert!(!life.is_over(1500), "it would stand otherwise");
     }
 }
 
 #[test]
-fn a_reader_that_was_held_up_prolongs_by_what_it_knew() {
+fn a_reader_goes_by_the_look_that_it_knew_of_before_it_met_the_guards() {
     let life = Life::new();
     let sight = life.guards.sight();
     life.look(500);
-    assert!(life.hold.stands(&life.guards, sight, life.at(850)));
-    assert!(!life.is_read(1000), "it knew of no look");
-
-    let life = Life::new();
-    life.look(500);
-    let sight = life.guards.sight();
-    life.look(1500);
-    assert!(life.is_read(850));
-    assert!(life.hold.stands(&life.guards, sight, life.at(2400)));
-    assert!(life.is_read(3499), "nor does it take anything away");
-    assert!(!life.is_read(5499), "that was late enough, but another look there was not");
+    assert!(!life.hold.stands(&life.guards, sight, life.at(1000)));
+    assert!(life.stands(1000));
 }
 
 #[test]
-fn it_is_loaded_anew_where_no_look_prolongs_it_and_now_and_then() {
+fn it_is_to_be_loaded_anew_where_looks_are_late_by_one_reader() {
     let life = Life::new();
     assert!(!life.is_to_be_renewed(590));
-    assert!(life.is_to_be_renewed(800) && !life.is_to_be_renewed(800), "by one reader");
+    assert!(life.is_to_be_renewed(800) && !life.is_to_be_renewed(800));
 
-    for _ in 0..20 {
-        let life = Life::new();
-        // Looks once a second, each done after a tenth, and a reader every fiftieth.
-        let renewed = (0..2000_u64).map(|read| read * 20).find(|millis| {
-            if millis % 1000 == 100 {
-                life.look(millis - 100);
-            }
-            assert!(life.is_read(*millis), "{millis}");
-            life.is_to_be_renewed(*millis)
-        });
-        assert!((16_000..=23_600).contains(&renewed.unwrap()), "{renewed:?}");
-        let end = (0..2000_u64).map(|read| read * 20 + renewed.unwrap()).find(|millis| {
+    let life = Life::new();
+    life.look(500);
+    assert!(!life.is_to_be_renewed(2090), "another look may still come");
+    assert!(life.is_to_be_renewed(2300) && !life.is_to_be_renewed(2300));
+}
+
+#[test]
+fn it_ends_before_the_guards_do_however_often_looks_find_it_good_another_moment_for_each() {
+    let mut ends = Vec::new();
+    for loads in 0..20 {
+        let life = Life::after(loads);
+        let end = (0..2000).map(|read| read * 10).find(|millis| {
             life.look(*millis);
-            !life.is_read(*millis)
+            !life.stands(*millis)
         });
-        assert!((18_000..=24_020).contains(&end.unwrap()), "{end:?}");
+        let end = end.unwrap();
+        assert!((6000..=8000).contains(&end), "{end}");
+        assert!(!life.is_to_be_renewed(end - 410) && life.is_to_be_renewed(end - 190), "ahead of its end");
+        ends.push(end);
     }
+    ends.sort_unstable();
+    assert!(ends[19] - ends[0] > 1500, "{ends:?}");
+}
+
+#[test]
+fn it_is_wanted_when_it_is_new_and_when_somebody_was_handed_it_since() {
+    let life = Life::new();
+    assert!(life.hold.was_wanted() && !life.hold.was_wanted());
+    assert!(!life.stands(1000) && !life.hold.was_wanted());
+    assert!(life.stands(900) && life.hold.was_wanted() && !life.hold.was_wanted());
 }

@@ -10,12 +10,14 @@ pub(super) const BOUND: u32 = 20;
 pub(super) const TTL: u32 = 10;
 /// How long a command may be under way, the response timeout.
 pub(super) const UNDER_WAY: u32 = 1;
-/// `changes::GOOD_FOR`.
+/// `guards::GOOD_FOR`.
 pub(super) const GOOD_FOR: u32 = 20;
-/// `tier::GUARD_TTL`.
+/// `guards::GUARD_TTL`.
 pub(super) const GUARD_TTL: u32 = 100;
+/// The longest life of a pair, `hold::Hold`.
+const LIFE: u32 = 80;
 /// `changes::MARGIN`.
-const MARGIN: u32 = 150;
+const MARGIN: u32 = 200;
 /// `changes::AGAIN_AFTER`.
 const AGAIN_AFTER: u32 = 12;
 /// `tier::ROUNDS`.
@@ -90,7 +92,7 @@ impl<'a> Machine<'a> {
         if returned { Err(Wrong::Returned) } else { Ok(()) }
     }
 
-    // --- Guards: `tier::Guards` ---
+    // --- Guards: `guards::Guards` ---
 
     pub(super) fn guard(&self, i: usize) -> Guard {
         let standing = self.instances[i].guard.filter(|(_, raised)| self.now <= raised + GUARD_TTL);
@@ -192,10 +194,10 @@ impl<'a> Machine<'a> {
                 instance.seen = instance.changes;
                 instance.owes |= (was_away || !there) && starts_over;
                 instance.belief = instance.belief.filter(|_| !instance.owes);
-                if instance.owes && there {
-                    (instance.looked, instance.handled) = (None, None);
-                }
-                let (since, changes) = (instance.looked.map(|looked| looked - overlap), instance.changes);
+                instance.handled = instance.handled.filter(|_| !instance.owes);
+                let all = instance.owes && there;
+                let since = instance.looked.filter(|_| !all).map(|looked| looked - overlap);
+                let changes = instance.changes;
                 Look::Chosen { since, changes, there }
             }
             Look::Chosen { since, changes, there } => {
@@ -252,19 +254,19 @@ impl<'a> Machine<'a> {
         }
     }
 
-    // --- Prolonging: `hold::Hold` ---
+    // --- Looks keep memory good: `guards::Guards`, `hold::Hold` ---
 
     fn confirm(&mut self, i: usize, looked: u32) {
         let confirmed = &mut self.instances[i].confirmed;
         *confirmed = (*confirmed).max(Some(looked));
     }
 
-    /// What a reader makes of an entry that it finds good.
-    pub(super) fn prolonged(&self, i: usize, entry: Entry) -> Entry {
+    /// Until when an entry stands, if the guards admit it.
+    pub(super) fn end(&self, i: usize, entry: &Entry) -> u32 {
         let looked = self.instances[i].confirmed.filter(|_| entry.version > 0);
         let from = if self.has(Rule::LooksConfirmTheirBeginning) { looked } else { looked.map(|_| self.now) };
-        let until = from.map_or(entry.until, |from| entry.until.max(from + GOOD_FOR));
-        Entry { until, ..entry }
+        let last = if self.has(Rule::PairsEndBeforeGuards) { entry.began + LIFE } else { u32::MAX };
+        from.map_or(entry.until, |from| entry.until.max(last.min(from + GOOD_FOR)))
     }
 }
 

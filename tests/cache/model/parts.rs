@@ -39,12 +39,12 @@ pub(super) enum Rule {
     LifeBeginsWithTheLoad,
     /// Who joins a load that began long ago starts another.
     LateJoinersLoadAgain,
-    /// A look prolongs what is in memory when it is done with all that it found, not before.
+    /// A look keeps what is in memory when it is done with all that it found, not before.
     LooksConfirmAtTheirEnd,
-    /// It does so counted from its beginning.
+    /// It does so for two seconds from its beginning.
     LooksConfirmTheirBeginning,
-    /// What has ended is not prolonged.
-    OnlyWhatStandsIsProlonged,
+    /// However often looks find it good, what is in memory ends before a guard does that was raised after it was loaded.
+    PairsEndBeforeGuards,
 }
 
 /// What can happen next. Instances are 0 and 1, and have two readers each.
@@ -98,6 +98,8 @@ pub(super) enum Wrong {
 pub(super) struct Entry {
     pub(super) version: u32,
     pub(super) generation: u32,
+    pub(super) began: u32,
+    /// Until when it stands by itself.
     pub(super) until: u32,
 }
 

@@ -23,9 +23,8 @@ impl Machine<'_> {
 
     fn arrive(&mut self, i: usize, reader: usize, arrived: u32, rounds: u32) -> Result<(), Wrong> {
         let now = self.now;
-        let stands = |entry: &Entry| entry.until > now || !self.has(Rule::OnlyWhatStandsIsProlonged);
-        if let Some(entry) = self.instances[i].memory.filter(|entry| stands(entry) && self.admits(i, entry)) {
-            self.instances[i].memory = Some(self.prolonged(i, entry));
+        let stands = |entry: &Entry| self.end(i, entry) > now && self.admits(i, entry);
+        if let Some(entry) = self.instances[i].memory.filter(stands) {
             self.instances[i].readers[reader] = Reader::Idle;
             return self.hand_out(i, entry.version, arrived, now);
         }
@@ -59,7 +58,7 @@ impl Machine<'_> {
         }
         let ends = if self.has(Rule::EntriesEndWithBelief) { belief.looked + GOOD_FOR } else { u32::MAX };
         let (version, generation) = (stored.version, load.generation);
-        Reader::Loaded(load, Entry { version, generation, until: ends.min(load.began + TTL) })
+        Reader::Loaded(load, Entry { version, generation, began: load.began, until: ends.min(load.began + TTL) })
     }
 
     fn fill(&mut self, i: usize, load: Load, version: u32) -> Reader {
@@ -70,7 +69,8 @@ impl Machine<'_> {
                 self.redis.stored = Some(Stored { version, tombstone: false });
             }
         }
-        Reader::Loaded(load, Entry { version, generation: load.generation, until: load.began + TTL })
+        let Load { began, generation, .. } = load;
+        Reader::Loaded(load, Entry { version, generation, began, until: began + TTL })
     }
 
     fn finish(&mut self, i: usize, reader: usize, load: Load, mut entry: Entry) -> Result<(), Wrong> {
