@@ -48,9 +48,10 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// Rather often than long, since a shared machine is another one every few seconds.
+    /// Rather often than long, since a shared machine is another one every few seconds, and as long as it is from one look at the
+    /// database to the next, so that there is one in each.
     pub(crate) fn short(options: &Options) -> Self {
-        let (rounds, millis) = if options.quick { (21, 150) } else { (101, 200) };
+        let (rounds, millis) = if options.quick { (7, 300) } else { (31, 1000) };
         Self { rounds, measured: Duration::from_millis(millis) }
     }
 
@@ -62,7 +63,7 @@ impl Lengths {
 }
 
 /// What comes before each round, over all connections.
-const WARM_UP: Duration = Duration::from_millis(50);
+const WARM_UP: Duration = Duration::from_millis(100);
 
 /// Measures the sides by turns, over `connections` each.
 pub(crate) fn by_turns(load: &mut Load, sides: &[Side<'_>], connections: usize, lengths: Lengths) -> Vec<Rounds> {

@@ -4,9 +4,9 @@
 //! Once a second every instance reads which rows have changed, and makes sure that Redis and its own memory hold
 //! nothing older. What is in memory then is as good as if it had been read when the look began
 //! ([`Guards::confirm`](super::guards::Guards::confirm)), with Redis or without one. A look reads [`MARGIN`] further back than
-//! it must, for transactions that commit late, and remembers what it has dealt with. Each change is dealt with twice, the second time when no fill that began before the change
-//! can come any more: so it stays forgotten even if Redis loses the first tombstone. The first look, and the first
-//! after Redis was away, goes back as far as anything in Redis can be old.
+//! it must, for transactions that commit late, and remembers what it has dealt with. Each change is dealt with twice, the
+//! second time when no fill that began before the change can come any more: so it stays forgotten even if Redis loses the
+//! first tombstone. The first look, and the first after Redis was away, goes back as far as anything in Redis can be old.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -70,8 +70,8 @@ impl Look {
         Self { available, owes: true, last: None, stalled: None, users: HashMap::new(), sessions: HashMap::new() }
     }
 
-    /// What this look will be worth in Redis, if that is there. If Redis was away in between, or is met for the first time, all
-    /// is to be dealt with anew.
+    /// What this look will be worth in Redis, if that is there. One that was away in between, or is met for the first time, has
+    /// to be dealt with anew.
     fn begin(&mut self) -> Option<Belief> {
         let available = self.available.as_mut()?;
         let (flipped, there) = {
@@ -80,7 +80,7 @@ impl Look {
         };
         let belief = there.then(|| Belief::from_now_on(available.clone()));
         self.owes |= flipped || !there;
-        if self.owes {
+        if self.owes && there {
             self.users.clear();
             self.sessions.clear();
         }
@@ -282,8 +282,9 @@ mod tests {
         let (mut look, now) = (Look::new(Some(available)), Clock::system().now());
         look.last = Some(now);
         let (later, overlap, all) = (now + seconds(1), now - seconds(20), now - seconds(319));
+        note(&mut look.users, UserId(uuid::Uuid::nil()), 1, now);
         for _ in 0..2 {
-            assert!(look.begin().is_none());
+            assert!(look.begin().is_none() && !look.users.is_empty());
             assert_eq!(look.since(later, false), overlap);
         }
         redis.send_replace(true);

@@ -94,8 +94,9 @@ impl Stamp {
 /// What was known of the guards at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
-    /// When the last look began that was complete, in nanoseconds since the guards' epoch.
-    looked: u64,
+    /// Until when what the guards admit is as good as the last complete look has found it, in [nanoseconds](Guards::nanos);
+    /// zero before the first.
+    pub(super) good_until: u64,
     /// How many invalidations were complete, those of that look among them.
     pub(super) raised: u64,
 }
@@ -123,8 +124,8 @@ pub(super) struct Guards {
     generation: AtomicU64,
     /// Counts invalidations that are complete.
     raised: AtomicU64,
-    /// When the last look began that is complete, in nanoseconds since `epoch`.
-    looked: AtomicU64,
+    /// See [`Sight::good_until`].
+    good_until: AtomicU64,
     epoch: Monotonic,
     /// The generation of the last invalidation of everything.
     all: AtomicU64,
@@ -151,13 +152,21 @@ impl Guards {
         Self {
             generation: AtomicU64::new(0),
             raised: AtomicU64::new(0),
-            looked: AtomicU64::new(0),
+            good_until: AtomicU64::new(0),
             epoch: Monotonic::now(),
             all: AtomicU64::new(0),
             turn: AtomicU32::new(0),
             hasher: RandomState::new(),
             shards: std::array::from_fn(shard),
         }
+    }
+
+    /// Guards at which a load began so long ago.
+    #[cfg(test)]
+    pub(super) fn after_a_load(age: Duration) -> (Self, Began) {
+        let (guards, at) = (Self::new(), Monotonic::now() - age);
+        let began = Began { at, ..guards.begin() };
+        (Self { epoch: at, ..guards }, began)
     }
 
     /// Begins a load.
@@ -188,19 +197,19 @@ impl Guards {
 
     /// A look at the database that began at `looked` has raised the guards of everything that had changed until then.
     pub(super) fn confirm(&self, looked: Monotonic) {
-        self.looked.fetch_max(nanos(looked.saturating_duration_since(self.epoch)), Ordering::SeqCst);
+        self.good_until.fetch_max(self.nanos(looked + GOOD_FOR), Ordering::SeqCst);
     }
 
     /// What is known at this moment.
     pub(super) fn sight(&self) -> Sight {
         // In this order: the invalidations of the look are counted then.
-        let looked = self.looked.load(Ordering::SeqCst);
-        Sight { looked, raised: self.raised() }
+        let good_until = self.good_until.load(Ordering::SeqCst);
+        Sight { good_until, raised: self.raised() }
     }
 
-    /// Until when what the guards admit is as good as that look has found it: in the past before the first one.
-    pub(super) fn good_until(&self, sight: Sight) -> Monotonic {
-        if sight.looked == 0 { self.epoch } else { self.epoch + Duration::from_nanos(sight.looked) + GOOD_FOR }
+    /// `at` in nanoseconds since these guards were made: for comparisons that are made at every request.
+    pub(super) fn nanos(&self, at: Monotonic) -> u64 {
+        nanos(at.saturating_duration_since(self.epoch))
     }
 
     /// What an entry under `key` must be at this moment.
@@ -244,7 +253,7 @@ impl Guards {
 }
 
 /// In nanoseconds, of which there are enough for centuries.
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

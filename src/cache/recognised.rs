@@ -167,7 +167,7 @@ impl Cache {
             None => self.fresh_user(session.user_id, freshness).await?,
         };
         let (Some(user), user_stamp) = user.into_parts() else { return Ok(None) };
-        let hold = session_stamp.map(|stamp| Hold::new(name, stamp, (user.id, user_stamp)));
+        let hold = session_stamp.map(|stamp| Hold::new(&self.0.guards, name, stamp, (user.id, user_stamp)));
         Ok(Some(Recognised::new(user, session, hold)))
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use gatepost::cache::{Cache, Freshness, Recognised, SessionName};
-use gatepost::domain::UserStatus;
+use gatepost::domain::{Digest, UserStatus};
+use gatepost::settings;
 
 use crate::support::{Redis, eventually};
 use crate::world::{Backend, PROMISED, Person, SOON, World, connection_to};
@@ -178,6 +179,21 @@ async fn what_looks_have_confirmed_ends_with_a_change_that_nobody_tells_of() {
         () = changes => {}
         () = asking => {}
     }
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_those_stay_known_who_are_asked_for() {
+    let world = World::new(Backend::Sqlite).await;
+    let little = settings::Cache { memory_bytes: 1024 * 1024, ..settings::Cache::default() };
+    let cache = world.instance_with(&little).await;
+    let (ann, bob) = (world.sign_in("ann@example.com").await, world.sign_in("bob@example.com").await);
+    assert!(recognise(&cache, &ann, Freshness::Kept).await.is_some());
+    let unwanted = recognise(&cache, &bob, Freshness::Kept).await.unwrap();
+    for number in 0..2000_u32 {
+        assert!(known(&cache, &ann).is_some(), "{number}");
+        cache.remember(Digest::of(&number.to_le_bytes()), unwanted.clone());
+    }
+    assert!(known(&cache, &bob).is_none(), "there was no room");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

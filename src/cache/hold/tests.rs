@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -113,7 +114,7 @@ impl Model {
                 if let [Some((session, of_session)), Some((user, of_user))] =
                     [self.sides[0].loaded, self.sides[1].loaded]
                 {
-                    let hold = Hold::new(self.name, session, (self.user, user));
+                    let hold = Hold::new(guards, self.name, session, (self.user, user));
                     self.holds.push((hold, [of_session, of_user]));
                 }
             }
@@ -202,7 +203,7 @@ fn nobody_sees_what_was_forgotten_while_threads_race() {
                     let began = guards.begin();
                     let version = committed.load(Ordering::SeqCst);
                     let session = Stamp::new(Some(version), began);
-                    let hold = Hold::new(name, session, (user, Stamp::new(Some(1), began)));
+                    let hold = Hold::new(guards, name, session, (user, Stamp::new(Some(1), began)));
                     *kept.lock().unwrap() = Some(Arc::new((hold, version)));
                     for _ in 0..100 {
                         let least = forgotten.load(Ordering::SeqCst);
@@ -235,7 +236,7 @@ impl Life {
         let guards = Guards::new();
         let began = (0..=loads).map(|_| guards.begin()).last().unwrap();
         let stamp = Stamp::new(Some(1), began);
-        let hold = Hold::new(Self::name(), stamp, (Self::user(), stamp));
+        let hold = Hold::new(&guards, Self::name(), stamp, (Self::user(), stamp));
         Self { guards, began: began.at, hold }
     }
 
@@ -277,7 +278,7 @@ fn by_itself_it_ends_with_the_half_that_ends_first() {
     let stamp = Stamp::new(Some(1), began);
     let short = stamp.ending(began.at + Duration::from_millis(300));
     for (session, user) in [(stamp, short), (short, stamp)] {
-        let hold = Hold::new(Life::name(), session, (Life::user(), user));
+        let hold = Hold::new(&guards, Life::name(), session, (Life::user(), user));
         let at = |millis| began.at + Duration::from_millis(millis);
         let due = |millis| hold.is_to_be_renewed(&guards, guards.sight(), at(millis));
         assert!(hold.stands(&guards, guards.sight(), at(299)));
@@ -350,9 +351,19 @@ fn it_ends_before_the_guards_do_however_often_looks_find_it_good_another_moment_
 }
 
 #[test]
-fn it_is_wanted_when_it_is_new_and_when_somebody_was_handed_it_since() {
+fn a_reader_that_was_held_up_until_the_guards_were_gone_is_not_handed_it() {
+    for (age, stands) in [(9, true), (10, false)] {
+        let (guards, began) = Guards::after_a_load(Duration::from_secs(age));
+        let stamp = Stamp::new(Some(1), began);
+        let hold = Hold::new(&guards, Life::name(), stamp, (Life::user(), stamp));
+        assert_eq!(hold.stands(&guards, guards.sight(), began.at), stands, "{age}");
+    }
+}
+
+#[test]
+fn it_is_wanted_when_somebody_was_handed_it_since_that_was_last_asked() {
     let life = Life::new();
-    assert!(life.hold.was_wanted() && !life.hold.was_wanted());
+    assert!(!life.hold.was_wanted());
     assert!(!life.stands(1000) && !life.hold.was_wanted());
     assert!(life.stands(900) && life.hold.was_wanted() && !life.hold.was_wanted());
 }
