@@ -164,7 +164,7 @@ impl Guards {
     /// Guards at which a load began so long ago.
     #[cfg(test)]
     pub(super) fn after_a_load(age: Duration) -> (Self, Began) {
-        let (guards, at) = (Self::new(), Monotonic::now() - age);
+        let (guards, at) = (Self::new(), Monotonic::now().checked_sub(age).unwrap());
         let began = Began { at, ..guards.begin() };
         (Self { epoch: at, ..guards }, began)
     }

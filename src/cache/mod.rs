@@ -21,7 +21,7 @@
 //!
 //! In front of memory's tiers lie pairs made of their entries: a session with its user, by the digest of the credential
 //! that was shown ([`Recognised`]). They end at the moment at which one of the halves is forgotten, and live on without a load
-//! while looks find that nothing has changed, for some seconds ([`hold`]).
+//! while looks find that nothing has changed, for some seconds (`hold.rs` tells how).
 //!
 //! **What is guaranteed.** Nothing that is handed out is more than two seconds older than the database, whatever has
 //! failed, and usually nothing older than the message takes:
