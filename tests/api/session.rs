@@ -215,7 +215,7 @@ on_both_setups! {
         assert!(devices(&ada).await.iter().all(|device| device["id"] != bobs.as_str()));
     }
 
-    async fn a_session_that_is_not_used_ends_after_a_week(app: TestApp) {
+    async fn a_session_that_is_not_used_ends_after_a_week(app: TestApp = Options::without_limits()) {
         let browser = app.sign_in(ADA).await;
         app.advance(6 * DAY + 23 * HOUR);
         assert!(browser.is_signed_in().await);
