@@ -43,7 +43,12 @@ impl Entropy {
 
     /// A `UUIDv7` (RFC 9562) for the moment `now`: sorts by time, and 74 bits of it are random.
     pub fn uuid_v7(&self, now: Instant) -> Uuid {
-        let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+        self.uuid_v7_at(now.timestamp_millis())
+    }
+
+    /// [`Self::uuid_v7`] for a moment in milliseconds since the Unix epoch.
+    pub fn uuid_v7_at(&self, millis: i64) -> Uuid {
+        let millis = u64::try_from(millis).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
     }
 

@@ -54,7 +54,7 @@ pub struct Fingerprint<'a> {
 impl<'a> Fingerprint<'a> {
     /// That of a credential as it was shown.
     pub fn of(credential: &'a [u8]) -> Self {
-        let secret = credential.iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
+        let secret = memchr::memrchr(b'.', credential).map_or(0, |dot| dot + 1);
         let (open, secret) = credential.split_at(secret);
         Self { digest: Digest::of(secret), open }
     }

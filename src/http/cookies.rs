@@ -61,14 +61,31 @@ pub(super) fn without_session(mut answer: HttpResponse, site: &Site) -> Result<H
 }
 
 /// The value of the session cookie that the request carries. A token needs no encoding, so it is taken as it is.
-pub(super) fn session_token<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
-    value(headers, session_name(site))
+pub(super) fn session_token<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a [u8]> {
+    bytes(headers, session_name(site))
 }
 
+/// The value of the first cookie of this name, if it is text.
 pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let named = |cookie: &'a [u8]| cookie.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
-    let mut cookies = headers.get_all(COOKIE).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    std::str::from_utf8(cookies.find_map(named)?).ok()
+    std::str::from_utf8(bytes(headers, name)?).ok()
+}
+
+fn bytes<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    headers.get_all(COOKIE).find_map(|line| in_line(line.as_bytes(), name.as_bytes()))
+}
+
+/// The value of the first cookie of this name in one header.
+fn in_line<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut start = 0;
+    // Searched many bytes at a time: checks of sessions come with long lines, and little else is done for them.
+    for end in memchr::memchr_iter(b';', line).chain([line.len()]) {
+        let cookie = line[start..end].trim_ascii();
+        if let Some(value) = cookie.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
+            return Some(value);
+        }
+        start = end + 1;
+    }
+    None
 }
 
 /// The browser's flow token, if it has one.
@@ -81,4 +98,29 @@ pub(super) fn flow(request: &HttpRequest, site: &Site) -> (FlowToken, Cookie<'st
     let token = flow_token(request, site).unwrap_or_else(|| FlowToken::generate(&Entropy::system()));
     let kept = cookie(flow_name(site), token.expose().to_owned(), 24 * 3600, site);
     (token, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_line;
+
+    #[test]
+    fn a_cookie_is_found_wherever_it_stands_and_no_other_is_taken_for_it() {
+        let lines = [
+            ("name=v", Some("v")),
+            ("a=b; name=v", Some("v")),
+            ("a=b;name=v ;c=d", Some("v")),
+            (";; name=v;", Some("v")),
+            ("name=first; name=second", Some("first")),
+            ("name=", Some("")),
+            ("name=v=w", Some("v=w")),
+            ("nameless=v; a=name=v", None),
+            ("name; name =v; Name=v", None),
+            ("", None),
+        ];
+        for (line, value) in lines {
+            assert_eq!(in_line(line.as_bytes(), b"name"), value.map(str::as_bytes), "{line}");
+        }
+        assert_eq!(in_line(b"a=\xFF; name=v", b"name"), Some(&b"v"[..]), "another may hold anything");
+    }
 }

@@ -99,7 +99,7 @@ fn shown<'a>(headers: &'a HeaderMap, site: &Site) -> Option<(&'a [u8], Carrier)>
         let token = token.strip_prefix(b" ")?.trim_ascii();
         return (scheme.eq_ignore_ascii_case(b"bearer") && token.len() <= 4096).then_some((token, Carrier::Header));
     }
-    cookies::session_token(headers, site).map(|token| (token.as_bytes(), Carrier::Cookie))
+    cookies::session_token(headers, site).map(|token| (token, Carrier::Cookie))
 }
 
 /// What is shown, if it has the form of a credential.

@@ -38,7 +38,8 @@ impl RequestId {
     /// A new one, for a request that came in at `at`.
     pub(super) fn new(site: &Site, at: Instant) -> Self {
         let mut text = [0; Hyphenated::LENGTH];
-        Entropy::system().uuid_v7(site.clock.at(at)).hyphenated().encode_lower(&mut text);
+        let millis = site.clock.micros_at(at) / 1000;
+        Entropy::system().uuid_v7_at(millis).hyphenated().encode_lower(&mut text);
         Self(text)
     }
 }
