@@ -23,6 +23,8 @@ mod place;
 mod rounds;
 mod seed;
 mod servers;
+mod stall;
+mod stall_load;
 mod subject;
 mod tiers;
 mod wire;
@@ -62,6 +64,7 @@ fn play(role: &str, arguments: &[String]) {
     match role {
         "bare" => bare::run(arguments),
         "load" => load::run(),
+        "stall" => stall_load::run(),
         "subject" => subject::run(arguments),
         "zipf" => zipf_load::run(arguments),
         other => panic!("no role {other}"),
@@ -85,6 +88,9 @@ async fn measure(options: &Options) -> Report {
     }
     if options.wants("zipf") {
         zipf::run(&mut servers, options, &mut report).await;
+    }
+    if options.wants("stall") {
+        stall::run(&mut servers, options, &mut report).await;
     }
     if options.wants("enforcement") {
         enforcement::run(&mut servers, options, &mut report).await;

@@ -6,9 +6,31 @@ use crate::SOON;
 use crate::person::Person;
 use crate::run::{Outcome, gatepost, on, prepared};
 use crate::setup::{Setup, joined};
-use crate::support::{Redis, Sentinel, eventually, free_port};
+use crate::support::sentinel::MASTER;
+use crate::support::{Redis, Sentinel, Watcher, eventually, free_port};
 
 const ANN: &str = "ann@example.com";
+
+/// Who vouches for the certificate of `localhost`.
+const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls/ca.pem");
+
+/// What has a Redis speak TLS on `port`, as `localhost`.
+fn with_tls(port: &str) -> [&str; 10] {
+    const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls/server.pem");
+    const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls/server.key");
+    [
+        "--tls-port",
+        port,
+        "--tls-cert-file",
+        CERTIFICATE,
+        "--tls-key-file",
+        KEY,
+        "--tls-ca-cert-file",
+        AUTHORITY,
+        "--tls-auth-clients",
+        "no",
+    ]
+}
 
 #[tokio::test]
 async fn a_running_server_tells_what_its_cache_has_done() {
@@ -121,12 +143,8 @@ async fn what_is_no_redis_or_speaks_tls_or_does_not_is_told_apart() {
         assert!(outcome.failed_with(1).contains("is a web server, not Redis"), "{outcome:?}");
     }
 
-    let (tls_port, folder) = (free_port().to_string(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls"));
-    let file = |name: &str| format!("{folder}/{name}");
-    let (certificate, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
-    let with_tls = ["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
-    let redis =
-        Redis::start_with(&[&with_tls[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat()).await;
+    let tls_port = free_port().to_string();
+    let redis = Redis::start_with(&with_tls(&tls_port)).await;
     let outcome = ping(&redis.url().replace("redis://", "rediss://")).await;
     assert!(outcome.failed_with(1).contains("without TLS: use redis://"), "{outcome:?}");
     let outcome = ping(&format!("redis://127.0.0.1:{tls_port}")).await;
@@ -207,15 +225,11 @@ async fn a_cluster_is_told_from_a_server_alone() {
 
 #[tokio::test]
 async fn a_node_that_another_leads_to_is_reached_with_tls_as_well() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/tls");
-    let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| format!("{folder}/{name}"));
     let ports = [free_port().to_string(), free_port().to_string()];
     let tls = |port| {
-        let of_this = ["--tls-port", port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
-        let of_all = ["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no", "--tls-cluster", "yes"];
         // The name that the certificate is for.
         let announced = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
-        [&of_this[..], &of_all, &announced].concat()
+        [&with_tls(port)[..], &["--tls-cluster", "yes"], &announced].concat()
     };
     // All of Gatepost's keys are in slot 11867.
     let seed = node([0, 11_866], &tls(&ports[0])).await;
@@ -224,11 +238,46 @@ async fn a_node_that_another_leads_to_is_reached_with_tls_as_well() {
     seed.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &ports[1], &bus[1]]).await;
     let url = format!("rediss+cluster://localhost:{}", ports[0]);
     let found = eventually("the Cluster to serve", SOON, async || {
-        let outcome = gatepost(&["cache", "ping"], &[("REDIS_URL", &url), ("SSL_CERT_FILE", &ca)]).await;
+        let outcome = gatepost(&["cache", "ping"], &[("REDIS_URL", &url), ("SSL_CERT_FILE", AUTHORITY)]).await;
         (outcome.code == 0).then(|| outcome.done())
     })
     .await;
     assert!(found.starts_with(&format!("localhost:{}: Redis 7", ports[1])), "{found}");
     let outcome = gatepost(&["cache", "ping"], &[("REDIS_URL", &url)]).await;
     assert!(outcome.failed_with(1).contains("certificate must be valid"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_master_that_a_sentinel_names_is_reached_with_tls_as_well() {
+    let [of_master, of_sentinel, of_other] = [(); 3].map(|()| free_port().to_string());
+    let _master = Redis::start_with(&with_tls(&of_master)).await;
+    let sentinel_with = async |host: &str, port: &str, names: &str| {
+        // It asks the master with TLS, too.
+        let more = ["--tls-replication", "yes", "--sentinel", "announce-hostnames", names];
+        let sentinel = Watcher::start((host, &of_master), &[&with_tls(port)[..], &more].concat()).await;
+        (sentinel, Watcher::url_of(&format!("localhost:{port}"), MASTER))
+    };
+    // The name that the certificate is for.
+    let (_sentinel, plain) = sentinel_with("localhost", &of_sentinel, "yes").await;
+    let url = plain.replace("redis+", "rediss+");
+    let trusted = [("REDIS_URL", url.as_str()), ("SSL_CERT_FILE", AUTHORITY)];
+    let found = gatepost(&["cache", "ping"], &trusted).await.done();
+    assert!(found.starts_with(&format!("localhost:{of_master}: Redis 7")), "{found}");
+    let outcome = ping(&url).await;
+    assert!(outcome.failed_with(1).contains("certificate must be valid"), "{outcome:?}");
+    let outcome = ping(&plain).await;
+    assert!(outcome.failed_with(1).contains("use rediss+sentinel://"), "{outcome:?}");
+    // A good certificate of the sentinel's is none of the master's.
+    let (_other, plain) = sentinel_with("127.0.0.1", &of_other, "no").await;
+    let other = plain.replace("redis+", "rediss+");
+    let outcome = gatepost(&["cache", "ping"], &[("REDIS_URL", &other), ("SSL_CERT_FILE", AUTHORITY)]).await;
+    let refusal = outcome.failed_with(1);
+    assert!(refusal.contains("certificate must be valid") && refusal.contains("127.0.0.1"), "{outcome:?}");
+
+    let server = Setup::embedded().with(&trusted).start().await;
+    eventually("the server to be with it", SOON, async || {
+        let health: Value = reqwest::get(server.url("/health/cache")).await.unwrap().json().await.unwrap();
+        (health["backend"] == "redis" && health["stats"]["redis_available"] == true).then_some(())
+    })
+    .await;
 }

@@ -10,6 +10,7 @@
 //! | a Postgres to stop, crash or freeze | `PrivatePostgres::start().await` |
 //! | a Redis to flush, kill or freeze | `Redis::start().await` |
 //! | a master with a replica and a sentinel | `Sentinel::start().await` |
+//! | a sentinel alone | `Watcher::start(("127.0.0.1", &port), &[]).await` |
 //! | a Redis Cluster | `Cluster::start().await` |
 //! | a mailbox for every address, and mail faults | `SmtpSink::start().await` |
 //! | a wire to Postgres that breaks at a commit | `Wire::to(&database.url).await` |
@@ -47,6 +48,6 @@ pub use ports::free_port;
 pub use postgres::{Postgres, PrivatePostgres, TestDatabase};
 pub use process::Server;
 pub use redis::Redis;
-pub use sentinel::Sentinel;
+pub use sentinel::{Sentinel, Watcher};
 pub use smtp::{Fault, ReceivedMail, Script, SmtpSink, Stage};
 pub use wire::{Cut, Wire};

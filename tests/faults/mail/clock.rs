@@ -52,7 +52,7 @@ async fn instances_whose_clocks_are_ten_minutes_off_send_all_mails_and_take_all_
     let now = unix_ms(Duration::ZERO);
     for row in rows {
         assert!((now - row.created_at).abs() < 60_000, "accepted at the database's time: {row:?}");
-        assert!((row.expires_at - row.created_at - 600_000).abs() < 1_000, "for ten minutes from then: {row:?}");
+        assert!((row.expires_at - row.created_at - 600_000).abs() < 60_000, "for ten minutes from then: {row:?}");
     }
     // Codes are tried on one whose clock says that they are over.
     let summary = ledger.settle(&setup, &fast).await;
