@@ -63,7 +63,7 @@ impl Timeline {
 
     pub(crate) fn per_second(&self, from: Duration, to: Duration) -> f64 {
         let requests: u64 = self.between(from, to).iter().map(|slice| slice.requests).sum();
-        requests as f64 / (to - from).as_secs_f64()
+        requests as f64 / to.saturating_sub(from).as_secs_f64()
     }
 }
 
