@@ -67,13 +67,7 @@ pub(crate) fn run() {
 
 async fn fire(order: &Order) -> Round {
     let requests: Rc<[Box<[u8]>]> = order.aim.requests().into();
-    let mut connections = Vec::new();
-    for _ in 0..order.connections {
-        connections.push(Connection::open(order.address).await);
-    }
-    for request in requests.iter().take(WARMED) {
-        connections[0].ask(request).await;
-    }
+    let connections = connect(order.address, order.connections, &requests).await;
     let start = Instant::now() + order.warm_up;
     let end = start + order.measured;
     let tasks: Vec<_> = connections
@@ -98,6 +92,18 @@ async fn fire(order: &Order) -> Round {
         peak_mib: peak_memory_kib_of(order.process) as f64 / 1024.0,
         load_cpu: own / seconds,
     }
+}
+
+/// So many connections to a server that has met the first of `requests`.
+pub(crate) async fn connect(address: SocketAddr, count: usize, requests: &[Box<[u8]>]) -> Vec<Connection> {
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        connections.push(Connection::open(address).await);
+    }
+    for request in requests.iter().take(WARMED) {
+        connections[0].ask(request).await;
+    }
+    connections
 }
 
 /// Sends until `end`, and waits for what was sent by then; gives how long each answer took that came after `start`, in

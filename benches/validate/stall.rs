@@ -24,14 +24,14 @@ pub(crate) async fn run(servers: &mut Servers, options: &Options, report: &mut R
     let (sessions, stalls) = if options.quick { (10_000, 2) } else { (100_000, 9) };
     eprintln!("stall: Redis stands still for {PHASE:?}, {stalls} times");
     let place = seeded(servers, sessions).await;
-    for (name, memory, noticed) in [("all_tiers", true, Some(NOTICED)), ("redis_only", false, None)] {
+    for (name, memory) in [("all_tiers", true), ("redis_only", false)] {
         let (mut load, mut found) = (StallLoad::start(), Vec::new());
         for _ in 0..stalls {
             // A new one, of which nothing is left from the last time.
             let product = subject::start(&place.with(Tiers { memory, redis: true }), options.verbose);
             found.push(stall(servers, &mut load, &product, sessions).await);
         }
-        tell(name, &found, noticed, report);
+        tell(name, &found, report);
     }
 }
 
@@ -45,8 +45,7 @@ async fn stall(servers: &Servers, load: &mut StallLoad, product: &rounds::Server
     load.end(PHASE * 3)
 }
 
-/// `noticed` is the limit of how much longer a request may take, in milliseconds.
-fn tell(name: &str, found: &[Timeline], noticed: Option<f64>, report: &mut Report) {
+fn tell(name: &str, found: &[Timeline], report: &mut Report) {
     let over = |of: &dyn Fn(&Timeline) -> f64| found.iter().map(of).collect::<Samples>();
     // What waits for Redis when it stops was sent before.
     let stops = PHASE.saturating_sub(SLICE);
@@ -59,18 +58,18 @@ fn tell(name: &str, found: &[Timeline], noticed: Option<f64>, report: &mut Repor
         over(&|line| line.longest_ms(stops, PHASE * 2)).max(),
         over(&|line| line.longest_ms(PHASE * 2, PHASE * 3)).max(),
     );
-    let figure = Figure::new(format!("stall_{name}_longer"), "ms", longer.max()).context(context);
-    report.add(noticed.map_or(figure.clone(), |noticed| figure.at_most(noticed)));
+    report.add(Figure::new(format!("stall_{name}_longer"), "ms", longer.max()).at_most(NOTICED).context(context));
 
     let before = |line: &Timeline| line.per_second(Duration::ZERO, stops);
     let failed = found.iter().map(|line| line.failed).sum::<u64>() as f64;
     let context = format!("{:.0}/s before", over(&before).median());
     report.add(Figure::new(format!("stall_{name}_failed"), "answers", failed).at_most(0.0).context(context));
 
-    for (when, begun, limit) in [("while", PHASE, None), ("after", PHASE * 2, Some(AS_BEFORE))] {
+    let figure = |when: &str, begun: Duration| {
         let ratios = over(&|line| line.per_second(begun + RECOVERY, begun + PHASE) / before(line));
         let context = format!("from the second second on, {:.2}..{:.2}", ratios.min(), ratios.max());
-        let figure = Figure::new(format!("stall_{name}_{when}"), "ratio", ratios.median()).context(context);
-        report.add(limit.map_or(figure.clone(), |limit| figure.at_least(limit)));
-    }
+        Figure::new(format!("stall_{name}_{when}"), "ratio", ratios.median()).context(context)
+    };
+    report.add(figure("while", PHASE));
+    report.add(figure("after", PHASE * 2).at_least(AS_BEFORE));
 }

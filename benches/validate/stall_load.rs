@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 
 use crate::aim::Aim;
 use crate::frame::{Role, answer, serve};
+use crate::load::connect;
 use crate::wire::Connection;
 
 /// What is told apart.
@@ -42,18 +43,21 @@ struct Slice {
     longest_ms: f64,
 }
 
+/// How many fit into this time.
+fn slices(time: Duration) -> usize {
+    (time.as_millis() / SLICE.as_millis()) as usize
+}
+
 impl Timeline {
     fn note(&mut self, sent: Duration, took: Duration) {
-        let place = (sent.as_millis() / SLICE.as_millis()) as usize;
-        if let Some(slice) = self.slices.get_mut(place) {
+        if let Some(slice) = self.slices.get_mut(slices(sent)) {
             slice.requests += 1;
             slice.longest_ms = slice.longest_ms.max(took.as_secs_f64() * 1e3);
         }
     }
 
     fn between(&self, from: Duration, to: Duration) -> &[Slice] {
-        let place = |moment: Duration| (moment.as_millis() / SLICE.as_millis()) as usize;
-        &self.slices[place(from)..place(to)]
+        &self.slices[slices(from)..slices(to)]
     }
 
     /// The longest that a request took which was sent in this time, in milliseconds.
@@ -96,15 +100,9 @@ pub(crate) fn run() {
 
 async fn fire(order: &Order) -> Timeline {
     let requests: Rc<[Box<[u8]>]> = order.aim.requests().into();
-    let mut connections = Vec::new();
-    for _ in 0..order.connections {
-        connections.push(Connection::open(order.address).await);
-    }
-    for request in requests.iter() {
-        connections[0].ask(request).await;
-    }
-    let slices = (order.measured.as_millis() / SLICE.as_millis()) as usize;
-    let timeline = Rc::new(RefCell::new(Timeline { failed: 0, slices: vec![Slice::default(); slices] }));
+    let connections = connect(order.address, order.connections, &requests).await;
+    let slices = vec![Slice::default(); slices(order.measured)];
+    let timeline = Rc::new(RefCell::new(Timeline { failed: 0, slices }));
     answer(&json!("it begins"));
     let begun = Instant::now();
     let tasks: Vec<_> = connections
