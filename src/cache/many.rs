@@ -102,7 +102,7 @@ impl Shared {
             question.arg(redis.key(name));
         }
         // What is of another type counts as nothing: MGET says so. The fill replaces it.
-        let values = match redis.query::<Vec<Option<Vec<u8>>>>(question).await {
+        let values = match redis.query_promptly::<Vec<Option<Vec<u8>>>>(question).await {
             Ok(values) => values,
             Err(error) => {
                 failed(&error, counts);

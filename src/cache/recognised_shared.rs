@@ -75,7 +75,7 @@ impl Reading {
         let (redis, mut both) = (cache.0.shared.redis()?, pipe());
         both.add_command(session::command(redis.key(&self.session_key))).add_command(get(redis.key(&self.user_key)));
         let read = cache.0.guards.begin();
-        let (fields, user): (_, Option<Vec<u8>>) = redis.pipeline(both).await.ok()?;
+        let (fields, user): (_, Option<Vec<u8>>) = redis.pipeline_promptly(both).await.ok()?;
         let stored = user?;
         let Some(Stored::Value(session)) = session::parse(fields, self.name) else { return None };
         let Stored::Value(user) = user::parse(&stored, self.who.user.id) else { return None };
@@ -143,8 +143,8 @@ impl Cache {
         Some(AskedRedis { credential, reading, answer, until, ends })
     }
 
-    /// Who it is, as Redis says, and when it said so; `None` where something is unusual. Waits for Redis alone: no longer than its
-    /// response timeout, and as long again each where others' answers have to be waited for first and where something has changed.
+    /// Who it is, as Redis says, and when it said so; `None` where something is unusual. Waits for Redis alone, as
+    /// [`Redis::run_promptly`] does, and as long again each where others' answers are waited for first and where something has changed.
     /// May be dropped, but not asked again. The session is not revoked; whether it has passed one of its lifetimes and what the
     /// account may do is the caller's to judge.
     pub async fn recognised_by_redis(&self, asked: &mut AskedRedis) -> Option<(Arc<Recognised>, Monotonic)> {

@@ -75,7 +75,7 @@ impl Cache {
         let generation = redis.key(&generation);
         commands.cmd("SET").arg(generation).arg(self.new_generation()).arg("NX").ignore();
         commands.cmd("GET").arg(generation).cmd("GET").arg(redis.key(&key.text));
-        let stored = match redis.pipeline::<(Option<String>, Option<Vec<u8>>)>(commands).await {
+        let stored = match redis.pipeline_promptly::<(Option<String>, Option<Vec<u8>>)>(commands).await {
             Ok((Some(token), stored)) => (token, stored),
             Ok((None, _)) => return Found::Away,
             // Another type than was asked for: somebody else's value.

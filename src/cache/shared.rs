@@ -188,7 +188,7 @@ impl Shared {
     }
 
     /// Asks Redis for `key` with a `command` and reads the answer with `parse`, which gives `None` when there is nothing.
-    pub(super) async fn read<A: FromRedisValue, T>(
+    pub(super) async fn read<A: FromRedisValue + Send + 'static, T>(
         &self,
         key: &str,
         command: impl FnOnce(Key<'_>) -> Cmd,
@@ -197,7 +197,7 @@ impl Shared {
     ) -> Lookup<T> {
         let Some(redis) = self.redis.as_ref().filter(|redis| redis.available()) else { return Lookup::Away };
         let Some((until, ends)) = self.belief() else { return Lookup::Nothing };
-        let stored = match redis.query::<A>(command(redis.key(key))).await {
+        let stored = match redis.query_promptly::<A>(command(redis.key(key))).await {
             Ok(answer) => parse(answer),
             // Another type than was asked for: somebody else's value.
             Err(RedisError::Reply(_)) => Some(Stored::Garbage),

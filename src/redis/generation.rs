@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::connector::Connector;
 use super::error::RedisError;
 use super::keys;
+use super::promptly::Overdue;
 use super::resolver::{Found, name};
 
 /// More hot connections than this gain nothing: one carries some 100,000 commands a second.
@@ -44,6 +45,7 @@ pub(super) struct Generation {
     pool: Pool<Connector>,
     lanes: Vec<MultiplexedConnection>,
     turn: AtomicUsize,
+    overdue: Overdue,
 }
 
 impl Generation {
@@ -69,7 +71,8 @@ impl Generation {
         // The pool is new and empty, so it has room; if it had none, the lane would still be good.
         let _ = pool.add(first);
         let server = name(&server);
-        let mut generation = Self { connector, server, pool, lanes, turn: AtomicUsize::new(0) };
+        let mut generation =
+            Self { connector, server, pool, lanes, turn: AtomicUsize::new(0), overdue: Overdue::default() };
         generation.open_lanes(pool_size).await;
         Ok(generation)
     }
@@ -89,6 +92,11 @@ impl Generation {
             }
             held.push(checkout);
         }
+    }
+
+    /// The questions that were not answered promptly, while they are not answered.
+    pub(super) fn overdue(&self) -> &Overdue {
+        &self.overdue
     }
 
     /// The next lane in turn.

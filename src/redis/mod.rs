@@ -5,9 +5,10 @@
 //! connections: it greets the server, has it answer a `PING` and take a write, fills a bb8 pool, and keeps a few handles
 //! onto pooled connections as *lanes*. A command ([`Redis::run`] and the typed calls built on it) goes over the next lane,
 //! next to the commands of others, and must be answered within the response timeout; threads that send many have a lane
-//! of their own ([`Redis::adopt_thread`]). What has to have a connection to
-//! itself gets one: [`Redis::dedicated`] for a command that blocks, [`Redis::subscribe`] for pub/sub,
-//! [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five seconds.
+//! of their own ([`Redis::adopt_thread`]). What the database can tell as well is waited for half as long
+//! ([`Redis::run_promptly`]). What has to have a connection to itself gets one: [`Redis::dedicated`] for a command that
+//! blocks, [`Redis::subscribe`] for pub/sub, [`Redis::checkout`] for a sequence. An idle link gets a `PING` every five
+//! seconds.
 //!
 //! **One server.** However many the URL names, one of them has all keys, and every connection goes to that one. It is
 //! found anew for each (`resolver.rs`): by asking sentinels for the master, or nodes of a Cluster for the one with the
@@ -35,6 +36,7 @@ mod key;
 pub mod keys;
 mod link;
 mod own;
+mod promptly;
 mod resolver;
 mod script;
 mod subscription;
@@ -86,11 +88,7 @@ impl Redis {
     {
         let (generation, patience) = self.0.for_a_command()?;
         let answer = tokio::time::timeout(patience, work(own::lane(&self.0, &generation))).await;
-        let outcome = match answer {
-            Ok(answer) => answer.map_err(RedisError::from),
-            Err(_) => Err(RedisError::Timeout),
-        };
-        self.0.report(&generation, outcome)
+        self.0.report(&generation, promptly::outcome(answer))
     }
 
     /// A connection of the caller's own, for commands that block (`BLMPOP`): each answer may take `response_timeout`,

@@ -28,7 +28,7 @@ pub type Strings = [Option<Vec<u8>>; 2];
 
 impl Redis {
     /// Asks `question`, in one round trip that it may share with what else is asked in this way on this thread. The answer
-    /// fails as that of [`Self::run`] does.
+    /// fails as that of [`Self::run_promptly`] does.
     pub fn ask_together(&self, question: Arc<Question>) -> Answer<Strings> {
         let sender = || {
             let redis = self.clone();
@@ -46,7 +46,7 @@ async fn ask_all(redis: Redis, questions: Vec<Arc<Question>>) -> Result<Vec<Stri
     for name in names() {
         command.arg(redis.key(name));
     }
-    let strings: Vec<Option<Vec<u8>>> = redis.query(command).await?;
+    let strings: Vec<Option<Vec<u8>>> = redis.query_promptly(command).await?;
     let mut strings = strings.into_iter();
     Ok(iter::from_fn(|| Some([strings.next()?, strings.next()?])).collect())
 }

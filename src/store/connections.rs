@@ -1,6 +1,7 @@
 //! A pool that knows why it has no connection to give.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use bb8::{ErrorSink, ManageConnection, RunError};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use diesel_async::{AsyncConnection, TransactionManager};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use super::StoreError;
 
@@ -20,7 +23,42 @@ where
     AsyncDieselConnectionManager<C>: ManageConnection<Connection = C, Error = PoolError>,
 {
     pool: Pool<C>,
+    /// One for each connection there may be. The pool itself gives what comes back to whoever asks at that moment, and sends
+    /// the one who has waited for it to the end of the queue.
+    turns: Arc<Semaphore>,
+    patience: Duration,
     last_error: LastError,
+}
+
+/// A connection, put back when dropped.
+#[derive(Debug)]
+pub struct Lent<'a, C: AsyncConnection + 'static>
+where
+    AsyncDieselConnectionManager<C>: ManageConnection<Connection = C, Error = PoolError>,
+{
+    conn: PooledConnection<'a, C>,
+    // After the connection, which is to be there for the next.
+    _turn: SemaphorePermit<'a>,
+}
+
+impl<C: AsyncConnection + 'static> Deref for Lent<'_, C>
+where
+    AsyncDieselConnectionManager<C>: ManageConnection<Connection = C, Error = PoolError>,
+{
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.conn
+    }
+}
+
+impl<C: AsyncConnection + 'static> DerefMut for Lent<'_, C>
+where
+    AsyncDieselConnectionManager<C>: ManageConnection<Connection = C, Error = PoolError>,
+{
+    fn deref_mut(&mut self) -> &mut C {
+        &mut self.conn
+    }
 }
 
 impl<C: AsyncConnection + 'static> Connections<C>
@@ -37,12 +75,19 @@ where
             .test_on_check_out(true)
             .error_sink(Box::new(last_error.clone()))
             .build_unchecked(manager);
-        Self { pool, last_error }
+        let turns = Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS));
+        Self { pool, turns: Arc::new(turns), patience, last_error }
     }
 
-    /// A connection, or [`StoreError::Unavailable`] with the reason why there is none.
-    pub async fn get(&self) -> Result<PooledConnection<'_, C>, StoreError> {
-        self.pool.get().await.map_err(|error| match error {
+    /// A connection, in the order in which it is asked for, or [`StoreError::Unavailable`] with the reason why there is none.
+    pub async fn get(&self) -> Result<Lent<'_, C>, StoreError> {
+        let in_turn = async {
+            // Fails for no semaphore that is not closed, and this one never is.
+            let turn = self.turns.acquire().await.map_err(|_| RunError::TimedOut)?;
+            self.pool.get().await.map(|conn| Lent { conn, _turn: turn })
+        };
+        let outcome = timeout(self.patience, in_turn).await;
+        outcome.unwrap_or(Err(RunError::TimedOut)).map_err(|error| match error {
             RunError::User(error) => StoreError::Unavailable(error.to_string()),
             RunError::TimedOut => {
                 let why = self.last_error.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -63,7 +108,12 @@ where
     AsyncDieselConnectionManager<C>: ManageConnection<Connection = C, Error = PoolError>,
 {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), last_error: self.last_error.clone() }
+        Self {
+            pool: self.pool.clone(),
+            turns: self.turns.clone(),
+            patience: self.patience,
+            last_error: self.last_error.clone(),
+        }
     }
 }
 

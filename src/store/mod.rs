@@ -24,7 +24,7 @@ mod postgres_tls;
 mod steering;
 mod types;
 
-pub use connections::Connections;
+pub use connections::{Connections, Lent};
 pub(crate) use connections::{STATEMENT_PATIENCE, give_up};
 pub use database::{Database, PoolState};
 pub(crate) use database::{bounded, read, transaction, update};

@@ -100,3 +100,24 @@ async fn an_invalidation_into_a_redis_that_has_just_hung_waits_once() {
     assert!(!accepts(&cache, &open).await);
     world.redis.resume();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_while_redis_owes_an_answer_goes_to_the_database_at_once() {
+    // Readers wait for half of this, which is less than the time for which Redis is believed.
+    let response_timeout = Duration::from_secs(2);
+    let world = World::new(Backend::Sqlite).await;
+    let redis = world.connection(response_timeout).await;
+    let (first, other) = (world.sign_in("ann@example.com").await, world.sign_in("bob@example.com").await);
+    let cache = world.quiet_instance_on(redis.clone()).await;
+    let changes = redis.changes();
+    world.redis.pause();
+    let asked = Instant::now();
+    assert!(accepts(&cache, &first).await);
+    let waited = asked.elapsed();
+    assert!(waited >= response_timeout / 2 && waited < response_timeout, "{waited:?}");
+    let asked = Instant::now();
+    assert!(accepts(&cache, &other).await);
+    assert!(asked.elapsed() < response_timeout / 4, "{:?}", asked.elapsed());
+    assert!(!changes.has_changed().unwrap(), "Redis still has time to answer");
+    world.redis.resume();
+}

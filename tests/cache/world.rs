@@ -106,20 +106,19 @@ impl World {
 
     /// An instance whose upkeep does not run, but which has looked once.
     pub(crate) async fn quiet_instance(&self) -> Cache {
-        let cache = Cache::new(
-            Some(self.connection(Duration::from_millis(100)).await),
-            connect(&self.kept).await,
-            self.clock.clone(),
-        );
+        self.quiet_instance_on(self.connection(Duration::from_millis(100)).await).await
+    }
+
+    /// The same over this connection.
+    pub(crate) async fn quiet_instance_on(&self, redis: Redis) -> Cache {
+        let cache = Cache::new(Some(redis), connect(&self.kept).await, self.clock.clone());
         cache.poll_changes().await.unwrap();
         cache
     }
 
     /// An instance that waits for Redis for as long as it takes.
     pub(crate) async fn patient_instance(&self) -> Cache {
-        let cache = Cache::new(Some(self.connection(SOON).await), connect(&self.kept).await, self.clock.clone());
-        cache.poll_changes().await.unwrap();
-        cache
+        self.quiet_instance_on(self.connection(SOON).await).await
     }
 
     /// An instance with these settings that waits for Redis for as long as it takes, and has looked once.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use gatepost::limit::Limiter;
-use gatepost::redis::{Redis, RedisError};
+use gatepost::redis::{Redis, RedisError, cmd};
 
 use super::support::{self, eventually, free_port};
 use super::{SOON, connect, limits, passes, settings};
@@ -89,7 +90,7 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
         })
     });
     let mut passed = 0;
-    for call in futures_util::future::join_all(calls.collect::<Vec<_>>()).await {
+    for call in join_all(calls.collect::<Vec<_>>()).await {
         let (allowed, took) = call.unwrap();
         passed += u32::from(allowed);
         assert!(took < Duration::from_millis(300), "{took:?}");
@@ -149,7 +150,7 @@ async fn one_attempt_to_connect_at_a_time() {
     let before = connections_received(&server).await;
     server.ask::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
     let calls: Vec<_> = (0..200).map(|_| redis.get("key")).collect();
-    let _ = futures_util::future::join_all(calls).await;
+    let _ = join_all(calls).await;
     eventually("a new connection", SOON, async || redis.get("key").await.ok().map(drop)).await;
     // Of its own connections: two for the commands of this test, then one generation of lanes.
     let after = connections_received(&server).await;
@@ -231,4 +232,45 @@ async fn who_asks_a_frozen_server_again_waits_for_less() {
     assert!(took.len() <= 4, "the breaker opens after three in a row: {took:?}");
     let shortest_after = took[1..].iter().min().expect("more than one failure opens it");
     assert!(*shortest_after * 4 < took[0] * 3, "{took:?}");
+}
+
+/// Asks as somebody does who has another way.
+async fn prompt(redis: &Redis) -> Result<Option<String>, RedisError> {
+    redis.query_promptly(cmd("GET").arg(redis.key("key")).take()).await
+}
+
+#[tokio::test]
+async fn who_has_another_way_takes_it_after_half_the_time_and_a_pause_opens_nothing() {
+    let server = support::Redis::start().await;
+    let response_timeout = Duration::from_secs(4);
+    let redis = Redis::connect(&settings::Redis { response_timeout, ..settings(server.url()) }).await.unwrap();
+    assert!(prompt(&redis).await.is_ok());
+    let changes = redis.changes();
+    server.pause();
+    let asked = Instant::now();
+    // As many as open the breaker, if no answer comes.
+    let answers = join_all((0..3).map(|_| prompt(&redis))).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(RedisError::Timeout))), "{answers:?}");
+    assert!(asked.elapsed() >= response_timeout / 2, "{:?}", asked.elapsed());
+    // Meanwhile nobody else waits.
+    assert!(matches!(prompt(&redis).await, Err(RedisError::Unavailable)));
+    assert!(redis.available());
+
+    server.resume();
+    eventually("what was overdue to be answered", SOON, async || prompt(&redis).await.ok()).await;
+    assert!(!changes.has_changed().unwrap(), "the breaker was open");
+}
+
+#[tokio::test]
+async fn what_is_overdue_and_never_answered_opens_the_breaker_with_nobody_waiting() {
+    let server = support::Redis::start().await;
+    let redis = connect(&server).await;
+    assert!(prompt(&redis).await.is_ok());
+    server.pause();
+    assert!(join_all((0..3).map(|_| prompt(&redis))).await.iter().all(Result::is_err));
+    goes_away(&redis).await;
+    server.resume();
+    comes_back(&redis).await;
+    // None of the old connections counts for the new ones.
+    assert!(prompt(&redis).await.is_ok());
 }

@@ -13,6 +13,7 @@ mod tls;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::poll;
 use gatepost::domain::{
     ChallengeId, Clock, Digest, DisplayName, EmailAddress, Entropy, GuessRule, Instant, Language, MailId, MailKind,
     MailStatus, Note, Redacted, Role, SessionId, UserId, UserStatus, Username,
@@ -23,10 +24,13 @@ use gatepost::store::{
 };
 use support::Postgres;
 
+/// The most connections to Postgres.
+const POOL_SIZE: u32 = 4;
+
 /// The settings of a database at `url`.
 fn settings(url: DatabaseUrl) -> settings::Database {
     let patience = Duration::from_secs(5);
-    settings::Database { url, pool_size: 4, pool_timeout: patience, connect_timeout: patience }
+    settings::Database { url, pool_size: POOL_SIZE, pool_timeout: patience, connect_timeout: patience }
 }
 
 fn now() -> Instant {
@@ -446,6 +450,21 @@ on_both_databases! {
         let others = SweepOrder { priorities: vec![1, 2, 3], ..order.clone() };
         assert_eq!(q::dispatch::sweep(&mut conn, &others).await.unwrap().due, [(low.id, 3)]);
         assert_eq!(q::dispatch::sweep(&mut conn, &order).await.unwrap().due.len(), 4);
+    }
+
+    async fn who_waits_for_a_connection_has_it_before_those_who_come_later(database, pool, q) {
+        let all = if database.backend() == "postgres" { POOL_SIZE } else { 1 };
+        let mut held = Vec::new();
+        for _ in 0..all {
+            held.push(pool.get().await.unwrap());
+        }
+        let mut first = Box::pin(pool.get());
+        assert!(poll!(first.as_mut()).is_pending());
+        drop(held.pop());
+        let mut later = Box::pin(pool.get());
+        assert!(poll!(later.as_mut()).is_pending(), "it was the first one's turn");
+        drop(first.await.unwrap());
+        assert!(later.await.is_ok());
     }
 
     async fn a_transaction_that_fails_leaves_nothing(database, pool, q) {

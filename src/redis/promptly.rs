@@ -1,0 +1,93 @@
+//! Questions that the database can answer as well.
+//!
+//! Whoever asks one had better not wait for as long as Redis is given. If it has not been answered after half of the
+//! response timeout it is *overdue*: its asker is told to take the other way, and until it is answered or has failed
+//! nobody asks another. The question itself goes on beside, and how it ends is reported as of any other command, so a
+//! pause that is shorter than the response timeout opens no breaker. This is the hedged request of Dean and Barroso
+//! (*The Tail at Scale*) with another source for the second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
+use tokio::time::{error::Elapsed, timeout};
+
+use super::{Redis, RedisError, own};
+
+/// This part of the time that Redis has for an answer is waited for.
+const PROMPT: u32 = 2;
+
+/// How many questions over the connections of a generation are overdue.
+#[derive(Debug, Default)]
+pub(super) struct Overdue(Arc<AtomicUsize>);
+
+impl Overdue {
+    fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// One more, until what this gives is dropped.
+    fn one(&self) -> OneOverdue {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OneOverdue(self.0.clone())
+    }
+}
+
+struct OneOverdue(Arc<AtomicUsize>);
+
+impl Drop for OneOverdue {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Redis {
+    /// [`Self::run`] for what the database can tell as well: fails with [`RedisError::Timeout`] after half of the time, and
+    /// `work` goes on beside; fails with [`RedisError::Unavailable`] at once while other such work is overdue.
+    pub async fn run_promptly<T, F, W>(&self, work: W) -> Result<T, RedisError>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+        W: FnOnce(MultiplexedConnection) -> F,
+    {
+        let (generation, patience) = self.0.for_a_command()?;
+        if generation.overdue().is_any() {
+            return Err(RedisError::Unavailable);
+        }
+        let prompt = patience / PROMPT;
+        let mut work = Box::pin(work(own::lane(&self.0, &generation)));
+        let answer = timeout(prompt, &mut work).await;
+        if answer.is_ok() {
+            return self.0.report(&generation, outcome(answer));
+        }
+        let (link, overdue) = (self.0.clone(), generation.overdue().one());
+        tokio::spawn(async move {
+            let answer = timeout(patience.saturating_sub(prompt), work).await;
+            let _ = link.report(&generation, outcome(answer));
+            drop(overdue);
+        });
+        Err(RedisError::Timeout)
+    }
+
+    /// [`Self::query`], as [`Self::run_promptly`] waits for it.
+    pub async fn query_promptly<T>(&self, command: Cmd) -> Result<T, RedisError>
+    where
+        T: FromRedisValue + Send + 'static,
+    {
+        self.run_promptly(async move |mut conn| command.query_async(&mut conn).await).await
+    }
+
+    /// [`Self::pipeline`], as [`Self::run_promptly`] waits for it.
+    pub async fn pipeline_promptly<T>(&self, commands: Pipeline) -> Result<T, RedisError>
+    where
+        T: FromRedisValue + Send + 'static,
+    {
+        self.run_promptly(async move |mut conn| commands.query_async(&mut conn).await).await
+    }
+}
+
+/// What came of work that had its time.
+pub(super) fn outcome<T>(answer: Result<RedisResult<T>, Elapsed>) -> Result<T, RedisError> {
+    answer.map_or(Err(RedisError::Timeout), |answer| answer.map_err(RedisError::from))
+}
