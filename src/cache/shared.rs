@@ -342,7 +342,7 @@ pub(super) fn get(key: Key<'_>) -> Cmd {
     cmd("GET").arg(key).take()
 }
 
-/// An open breaker is no failure of its own: what opened it has been counted.
+/// That nothing was sent is no failure of its own: what kept it from being sent has been counted.
 pub(super) fn failed(error: &RedisError, counts: &Counts) {
     if !matches!(error, RedisError::Unavailable) {
         counts.redis_errors.one();

@@ -15,7 +15,8 @@ pub enum RedisError {
     /// Another server has taken over from the one that is connected: who finds the server now finds that one.
     #[error("{0} has taken over")]
     Superseded(String),
-    /// The breaker is open or the connection is being made again: nothing was sent. Use another source at once.
+    /// The breaker is open, the connection is being made again, or others wait for an answer that is
+    /// [late](super::Redis::run_promptly): nothing was sent. Use another source at once.
     #[error("Redis is unavailable")]
     Unavailable,
     /// No answer in time. The command may still have been, or be, carried out.

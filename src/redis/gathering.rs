@@ -183,12 +183,15 @@ impl<Q, A> Queue<Q, A> {
         Some(state.waiting.drain(..count).collect())
     }
 
-    /// So many are answered that were sent at `since`; the next were sent at `oldest`.
-    fn settle(&self, count: usize, since: Instant, oldest: Option<Instant>) {
+    /// How it ended for so many that were sent at `since`; the next were sent at `oldest`.
+    fn settle(&self, outcome: &Result<Vec<A>, RedisError>, count: usize, since: Instant, oldest: Option<Instant>) {
         let mut state = self.state();
         state.on_the_way -= count;
         state.oldest = oldest;
-        state.took = since.elapsed();
+        // What was not sent says nothing about the server.
+        if !matches!(outcome, Err(RedisError::Unavailable)) {
+            state.took = since.elapsed();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State<Q, A>> {
@@ -242,7 +245,7 @@ where
             let mut answered = Vec::new();
             while let Some(Poll::Ready(outcome)) = sent.front_mut().map(|first| first.sending.as_mut().poll(cx)) {
                 let Some(Sent { askers, since, .. }) = sent.pop_front() else { break };
-                queue.settle(askers.len(), since, sent.front().map(|next| next.since));
+                queue.settle(&outcome, askers.len(), since, sent.front().map(|next| next.since));
                 answered.push((outcome, askers));
             }
             let (count, now) = (answered.iter().map(|(_, askers)| askers.len()).sum(), Instant::now());
@@ -252,7 +255,7 @@ where
                 match next.sending.as_mut().poll(cx) {
                     Poll::Pending => sent.push_back(next),
                     Poll::Ready(outcome) => {
-                        queue.settle(next.askers.len(), now, sent.front().map(|first| first.since));
+                        queue.settle(&outcome, next.askers.len(), now, sent.front().map(|first| first.since));
                         answered.push((outcome, next.askers));
                     }
                 }

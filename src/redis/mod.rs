@@ -80,7 +80,8 @@ impl Redis {
     }
 
     /// Runs `work` on a connection that it shares with others: it may send any number of commands, but none that blocks.
-    /// All of it must be done within the response timeout, or a quarter of that if the last answer has not come. Fails at once while the breaker is open.
+    /// All of it must be done within the response timeout, or a quarter of that if the last answer has not come. Fails at once
+    /// while the breaker is open.
     pub async fn run<T, F, W>(&self, work: W) -> Result<T, RedisError>
     where
         F: Future<Output = RedisResult<T>>,
@@ -117,7 +118,7 @@ impl Redis {
         self.0.generation()?.checkout().await
     }
 
-    /// Whether the breaker is closed: a call would be sent.
+    /// Whether the breaker is closed: a command would be sent.
     pub fn available(&self) -> bool {
         *self.0.availability().borrow()
     }

@@ -1,17 +1,18 @@
 //! Questions that the database can answer as well.
 //!
 //! Whoever asks one had better not wait for as long as Redis is given. If it has not been answered after half of the
-//! response timeout it is *overdue*: its asker is told to take the other way, and until it is answered or has failed
-//! nobody asks another. The question itself goes on beside, and how it ends is reported as of any other command, so a
-//! pause that is shorter than the response timeout opens no breaker. This is the hedged request of Dean and Barroso
-//! (*The Tail at Scale*) with another source for the second.
+//! response timeout it is *overdue*: its asker is told to take the other way, and until it is answered or has failed, no
+//! other such question is sent. The question itself goes on beside, and how it ends is reported as of any other command,
+//! so a pause that is shorter than the response timeout opens no breaker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Redis, RedisError, own};
 
@@ -20,25 +21,44 @@ const PROMPT: u32 = 2;
 
 /// How many questions over the connections of a generation are overdue.
 #[derive(Debug, Default)]
-pub(super) struct Overdue(Arc<AtomicUsize>);
+pub(super) struct Overdue(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    questions: AtomicUsize,
+    /// Whether one was answered late, which has been told.
+    was_late: AtomicBool,
+}
 
 impl Overdue {
     fn is_any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.questions.load(Ordering::Relaxed) > 0
     }
 
     /// One more, until what this gives is dropped.
     fn one(&self) -> OneOverdue {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.questions.fetch_add(1, Ordering::Relaxed);
         OneOverdue(self.0.clone())
     }
 }
 
-struct OneOverdue(Arc<AtomicUsize>);
+struct OneOverdue(Arc<Counted>);
+
+impl OneOverdue {
+    /// It is answered after all. A server that is always so slow opens no breaker, and yet hardly anything is read from it.
+    fn is_answered(&self, prompt: Duration) {
+        if !self.0.was_late.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "Redis took longer than {prompt:?} for an answer, which the cache does not wait for; if it often does, \
+                 raise redis.response_timeout to more than twice what it takes"
+            );
+        }
+    }
+}
 
 impl Drop for OneOverdue {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.questions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -55,17 +75,18 @@ impl Redis {
         if generation.overdue().is_any() {
             return Err(RedisError::Unavailable);
         }
-        let prompt = patience / PROMPT;
+        let (asked, prompt) = (Instant::now(), patience / PROMPT);
         let mut work = Box::pin(work(own::lane(&self.0, &generation)));
-        let answer = timeout(prompt, &mut work).await;
+        let answer = timeout_at(asked + prompt, &mut work).await;
         if answer.is_ok() {
             return self.0.report(&generation, outcome(answer));
         }
         let (link, overdue) = (self.0.clone(), generation.overdue().one());
         tokio::spawn(async move {
-            let answer = timeout(patience.saturating_sub(prompt), work).await;
-            let _ = link.report(&generation, outcome(answer));
-            drop(overdue);
+            let answer = timeout_at(asked + patience, work).await;
+            if link.report(&generation, outcome(answer)).is_ok() {
+                overdue.is_answered(prompt);
+            }
         });
         Err(RedisError::Timeout)
     }

@@ -26,6 +26,11 @@ use crate::settings::{RedisKind, RedisUrl};
 /// Nodes of a Cluster that have not heard of each other's news may send a client round; not for long.
 const MOST_REDIRECTIONS: usize = 5;
 
+/// A connection on which what was sent is not acknowledged for so long is dead. A server that hangs acknowledges:
+/// its kernel does. Without it, what silently drops packets keeps a connection up for a quarter of an hour.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
 /// Where to look for the server.
 // No Debug: it holds the passwords.
 pub(super) struct Resolver {
@@ -57,6 +62,14 @@ pub(super) enum Lost {
     Said(String),
 }
 
+/// How connections are kept. A command is a small write that waits for its answer: Nagle's algorithm only delays it.
+fn tcp_settings() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(UNACKNOWLEDGED);
+    settings
+}
+
 impl Resolver {
     /// Reads the URL. Fails in words that go on after its name.
     pub(super) fn new(url: &str) -> Result<Self, String> {
@@ -64,8 +77,7 @@ impl Resolver {
         let mut named = Vec::with_capacity(url.servers.len());
         for server in url.servers {
             let info = server.into_connection_info().map_err(|error| format!("cannot be used: {error}"))?;
-            // A command is a small write that waits for its answer: Nagle's algorithm only delays it.
-            named.push(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)));
+            named.push(info.set_tcp_settings(tcp_settings()));
         }
         let kind = match url.kind {
             RedisKind::Server => Kind::Server,

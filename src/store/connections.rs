@@ -1,4 +1,4 @@
-//! A pool that knows why it has no connection to give.
+//! A pool that knows whose turn it is, and why it has no connection to give.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -79,7 +79,8 @@ where
         Self { pool, turns: Arc::new(turns), patience, last_error }
     }
 
-    /// A connection, in the order in which it is asked for, or [`StoreError::Unavailable`] with the reason why there is none.
+    /// A connection, or [`StoreError::Unavailable`] with the reason why there is none. Where all that there may be are in
+    /// use, the next that comes back goes to whoever has waited for it longest.
     pub async fn get(&self) -> Result<Lent<'_, C>, StoreError> {
         let in_turn = async {
             // Fails for no semaphore that is not closed, and this one never is.

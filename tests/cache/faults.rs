@@ -106,10 +106,8 @@ async fn who_asks_while_redis_owes_an_answer_goes_to_the_database_at_once() {
     // Readers wait for half of this, which is less than the time for which Redis is believed.
     let response_timeout = Duration::from_secs(2);
     let world = World::new(Backend::Sqlite).await;
-    let redis = world.connection(response_timeout).await;
     let (first, other) = (world.sign_in("ann@example.com").await, world.sign_in("bob@example.com").await);
-    let cache = world.quiet_instance_on(redis.clone()).await;
-    let changes = redis.changes();
+    let cache = world.quiet_instance_on(world.connection(response_timeout).await).await;
     world.redis.pause();
     let asked = Instant::now();
     assert!(accepts(&cache, &first).await);
@@ -118,6 +116,5 @@ async fn who_asks_while_redis_owes_an_answer_goes_to_the_database_at_once() {
     let asked = Instant::now();
     assert!(accepts(&cache, &other).await);
     assert!(asked.elapsed() < response_timeout / 4, "{:?}", asked.elapsed());
-    assert!(!changes.has_changed().unwrap(), "Redis still has time to answer");
     world.redis.resume();
 }

@@ -59,6 +59,9 @@ pub(crate) struct World {
     entropy: Entropy,
 }
 
+/// Twice the default, of which readers wait for half: test machines are busy.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// A signed-in person.
 pub(crate) struct Person {
     pub(crate) user: User,
@@ -92,7 +95,7 @@ impl World {
 
     /// An instance with connections of its own, and an upkeep that has had its first look.
     pub(crate) async fn instance(&self) -> Cache {
-        self.instance_on(self.connection(Duration::from_millis(100)).await, &self.redis).await
+        self.instance_on(self.connection(RESPONSE_TIMEOUT).await, &self.redis).await
     }
 
     /// The same over another Redis, where `server` publishes too.
@@ -106,7 +109,7 @@ impl World {
 
     /// An instance whose upkeep does not run, but which has looked once.
     pub(crate) async fn quiet_instance(&self) -> Cache {
-        self.quiet_instance_on(self.connection(Duration::from_millis(100)).await).await
+        self.quiet_instance_on(self.connection(RESPONSE_TIMEOUT).await).await
     }
 
     /// The same over this connection.

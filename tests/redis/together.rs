@@ -1,12 +1,13 @@
 //! Questions that share a round trip.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use gatepost::redis::{Question, cmd};
+use gatepost::redis::{Question, Redis, RedisError, cmd};
 
 use super::support::{self, eventually};
-use super::{SOON, connect_patiently};
+use super::{SOON, connect_patiently, settings};
 
 fn question(one: &str, other: &str) -> Arc<Question> {
     Arc::new(Question([one, other].map(str::to_owned)))
@@ -83,4 +84,22 @@ async fn what_was_asked_keeps_no_connection_up() {
         (clients.lines().count() == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_waits_for_others_leaves_with_them_when_their_answer_is_late() {
+    let server = support::Redis::start().await;
+    let response_timeout = Duration::from_secs(4);
+    let redis = Redis::connect(&settings::Redis { response_timeout, ..settings(server.url()) }).await.unwrap();
+    assert!(redis.ask_together(question("one", "other")).await.is_ok());
+    server.pause();
+    let asked = Instant::now();
+    // More than are sent before one is answered.
+    let outcomes = join_all((0..40).map(|_| redis.ask_together(question("one", "other")))).await;
+    let waited = asked.elapsed();
+    assert!(waited >= response_timeout / 2 && waited < response_timeout * 3 / 4, "{waited:?}");
+    let sent = outcomes.iter().filter(|outcome| matches!(**outcome.as_ref().unwrap_err(), RedisError::Timeout)).count();
+    let not_sent = outcomes.iter().filter(|outcome| matches!(**outcome.as_ref().unwrap_err(), RedisError::Unavailable));
+    assert!(sent > 0 && sent < 40 && sent + not_sent.count() == 40, "{sent} were sent");
+    server.resume();
 }
