@@ -35,9 +35,9 @@
 //! Ready answers live for minutes, and are invalidated in another way: `response.rs` tells of it.
 //!
 //! Everything in Redis may be lost at any time. No call waits longer for an answer of Redis than its response timeout
-//! allows, none that reads a value longer than half of that, and none at all while the breaker is open. Errors of Redis are counted and
-//! never reach the caller. There are no secrets in it: [`User`] has no password hash and [`Session`] has the digest of
-//! its token.
+//! allows, none that reads a value longer than half of that, and none at all while the breaker is open. Errors of Redis
+//! are counted and never reach the caller. There are no secrets in it: [`User`] has no password hash and [`Session`] has
+//! the digest of its token.
 
 mod administer;
 mod background;

@@ -144,9 +144,9 @@ impl Cache {
     }
 
     /// Who it is, as Redis says, and when it said so; `None` where something is unusual. Waits for Redis alone, as
-    /// [`Redis::run_promptly`](crate::redis::Redis::run_promptly) does, and as long again each where others' answers are waited for first and where something has changed.
-    /// May be dropped, but not asked again. The session is not revoked; whether it has passed one of its lifetimes and what the
-    /// account may do is the caller's to judge.
+    /// [`Redis::run_promptly`](crate::redis::Redis::run_promptly) does, and as long again each where others' answers are
+    /// waited for first and where something has changed. May be dropped, but not asked again. The session is not revoked;
+    /// whether it has passed one of its lifetimes and what the account may do is the caller's to judge.
     pub async fn recognised_by_redis(&self, asked: &mut AskedRedis) -> Option<(Arc<Recognised>, Monotonic)> {
         let Inner { shared, guards, readings, session_counts, user_counts, .. } = &*self.0;
         let said = match (&mut asked.answer).await {
