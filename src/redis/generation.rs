@@ -94,7 +94,7 @@ impl Generation {
         }
     }
 
-    /// The questions that were not answered promptly, while they are not answered.
+    /// What of the questions over these connections is overdue.
     pub(super) fn overdue(&self) -> &Overdue {
         &self.overdue
     }

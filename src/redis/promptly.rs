@@ -14,17 +14,15 @@ use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
+use super::generation::Generation;
 use super::{Redis, RedisError, own};
 
 /// This part of the time that Redis has for an answer is waited for.
 const PROMPT: u32 = 2;
 
-/// How many questions over the connections of a generation are overdue.
+/// What is overdue over the connections of a generation.
 #[derive(Debug, Default)]
-pub(super) struct Overdue(Arc<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
+pub(super) struct Overdue {
     questions: AtomicUsize,
     /// Whether one was answered late, which has been told.
     was_late: AtomicBool,
@@ -32,22 +30,12 @@ struct Counted {
 
 impl Overdue {
     fn is_any(&self) -> bool {
-        self.0.questions.load(Ordering::Relaxed) > 0
+        self.questions.load(Ordering::Relaxed) > 0
     }
 
-    /// One more, until what this gives is dropped.
-    fn one(&self) -> OneOverdue {
-        self.0.questions.fetch_add(1, Ordering::Relaxed);
-        OneOverdue(self.0.clone())
-    }
-}
-
-struct OneOverdue(Arc<Counted>);
-
-impl OneOverdue {
-    /// It is answered after all. A server that is always so slow opens no breaker, and yet hardly anything is read from it.
-    fn is_answered(&self, prompt: Duration) {
-        if !self.0.was_late.swap(true, Ordering::Relaxed) {
+    /// One was answered after all. A server that is always so slow opens no breaker, and yet hardly anything is read from it.
+    fn was_answered(&self, prompt: Duration) {
+        if !self.was_late.swap(true, Ordering::Relaxed) {
             log::warn!(
                 "Redis took longer than {prompt:?} for an answer, which the cache does not wait for; if it often does, \
                  raise redis.response_timeout to more than twice what it takes"
@@ -56,9 +44,19 @@ impl OneOverdue {
     }
 }
 
+/// A question that is overdue, until this is dropped.
+struct OneOverdue(Arc<Generation>);
+
+impl OneOverdue {
+    fn new(generation: Arc<Generation>) -> Self {
+        generation.overdue().questions.fetch_add(1, Ordering::Relaxed);
+        Self(generation)
+    }
+}
+
 impl Drop for OneOverdue {
     fn drop(&mut self) {
-        self.0.questions.fetch_sub(1, Ordering::Relaxed);
+        self.0.overdue().questions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -81,11 +79,12 @@ impl Redis {
         if answer.is_ok() {
             return self.0.report(&generation, outcome(answer));
         }
-        let (link, overdue) = (self.0.clone(), generation.overdue().one());
+        let (link, overdue) = (self.0.clone(), OneOverdue::new(generation));
         tokio::spawn(async move {
             let answer = timeout_at(asked + patience, work).await;
-            if link.report(&generation, outcome(answer)).is_ok() {
-                overdue.is_answered(prompt);
+            let OneOverdue(generation) = &overdue;
+            if link.report(generation, outcome(answer)).is_ok() {
+                generation.overdue().was_answered(prompt);
             }
         });
         Err(RedisError::Timeout)
